@@ -1,0 +1,45 @@
+# Everything lives in .venv; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
+STORE := quickstart.sqlite
+
+.PHONY: demo test lint types examples wheel clean
+
+demo: $(VENV)/.installed  ## run the main job on examples/quickstart.yaml and write report.html
+	# exit code 1: some calculations failed and are listed, the ranking is from the rest
+	$(BIN)/rocksalt run examples/quickstart.yaml --store $(STORE) --workers $(WORKERS) || [ $$? = 1 ]
+	$(BIN)/rocksalt report quickstart --store $(STORE) --output report.html
+
+test: $(VENV)/.installed  ## run the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## ruff, its formatter, and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+types: $(VENV)/.installed  ## mypy
+	$(BIN)/mypy
+
+examples: $(VENV)/.installed  ## check every campaign and run the scripts
+	for file in examples/*.yaml; do $(BIN)/rocksalt check $$file --store memory || exit 1; done
+	for file in examples/*.py; do $(BIN)/python $$file || exit 1; done
+
+wheel: $(VENV)/.installed  ## build the wheel, install it in a clean environment, run a campaign
+	rm -rf build dist build-check && $(BIN)/python -m build --wheel --outdir dist .
+	$(PYTHON) -m venv build-check
+	build-check/bin/pip install --quiet --constraint constraints.txt dist/*.whl
+	cd build-check && bin/rocksalt run ../examples/quickstart.yaml --calculator mock --store memory
+	rm -rf build build-check
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'rocksalt needs Python 3.11 to 3.13: try make PYTHON=python3.12'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[mlip,dev]'
+	touch $@
+
+clean:  ## remove the environment and what the demo wrote
+	rm -rf $(VENV) build dist build-check $(STORE) $(STORE)-wal $(STORE)-shm report.html

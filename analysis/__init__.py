@@ -1,0 +1,1 @@
+"""Experiments: readers and pure analysis functions for measured data."""

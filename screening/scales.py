@@ -1,0 +1,154 @@
+"""Energy scales: what an engine's energies may be added to, and which correction they need.
+
+One table, keyed by engine and model version. Everything that sums energies of several compounds
+asks it, and energies of two scales raise `ScaleError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rocksalt.screening.errors import ScaleError
+
+MP2020 = "MP2020"
+"""GGA and GGA+U energies mixed and corrected as the Materials Project does since 2020."""
+
+MP2020_OXIDE_EV_PER_O = -0.687
+MP2020_EV_PER_CATION = {
+    "V": -1.700,
+    "Cr": -1.999,
+    "Mn": -1.668,
+    "Fe": -2.256,
+    "Co": -1.638,
+    "Ni": -2.541,
+    "Mo": -3.202,
+    "W": -4.438,
+}
+"""Corrections of oxides; Wang et al., Sci. Rep. 11, 15496 (2021), as shipped in pymatgen.
+
+The step at Mo (and W), whose neighbours in the row have none, cuts through trends of the 4d and 5d
+rows: results are reported with and without.
+"""
+
+
+@dataclass(frozen=True)
+class EnergyScale:
+    """How energies of one kind enter a formation energy or a hull.
+
+    Attributes
+    ----------
+    name
+        Energies of the same name may be added.
+    correction
+        'included' when the engine already gives MP2020 energies, 'mp2020' when that correction
+        brings them there, None when it does not apply and only the engine's own elements serve.
+    description
+        One sentence for the report.
+    is_known
+        Whether formation energies on this scale can be trusted; not for an engine whose training
+        data rocksalt does not know.
+    """
+
+    name: str
+    correction: str | None
+    description: str
+    is_known: bool = True
+
+
+_RAW_PBE = EnergyScale(
+    "PBE/PBE+U (MPtrj), raw",
+    "mp2020",
+    "raw GGA/GGA+U of the Materials Project; corrected to MP2020 for formation energies",
+)
+
+_SCALES: dict[tuple[str, str], EnergyScale] = {
+    ("chgnet", "0.3.0"): EnergyScale(
+        MP2020, "included", "trained on MP2020-corrected energies; correcting again is wrong"
+    ),
+    ("chgnet-r2scan", "r2scan"): EnergyScale(
+        "r2SCAN (CHGNet transfer)", None, "r2SCAN; its own elements and O2, MP2020 does not apply"
+    ),
+    ("sevennet-0", "7net-0"): _RAW_PBE,
+    ("sevennet-l3i5", "7net-l3i5"): _RAW_PBE,
+    ("sevennet-mf-0:pbe", "7net-mf-0"): _RAW_PBE,
+    ("sevennet-mf-0:r2scan", "7net-mf-0"): EnergyScale(
+        "r2SCAN (SevenNet-MF-0)", None, "r2SCAN; its own elements and O2, MP2020 does not apply"
+    ),
+    ("mock", "1"): EnergyScale(
+        "mock", None, "a model for trying campaigns out; its numbers mean nothing"
+    ),
+}
+
+
+def energy_scale(engine: str, model_version: str) -> EnergyScale:
+    """Return the scale of an engine's energies.
+
+    An engine that is not in the table is on a scale of its own: its energies can be compared with
+    each other, and with nothing else.
+    """
+    known = _SCALES.get((engine, model_version))
+    if known is not None:
+        return known
+    return EnergyScale(
+        f"{engine} {model_version}",
+        None,
+        "scale not known: formation energies are given, but decide nothing",
+        is_known=False,
+    )
+
+
+@dataclass(frozen=True)
+class Energy:
+    """An energy that knows its scale.
+
+    Attributes
+    ----------
+    ev
+        Value in eV; per what, the user of it says.
+    scale
+        Name of an `EnergyScale`.
+    """
+
+    ev: float
+    scale: str
+
+
+def common_scale(*energies: Energy) -> str:
+    """Return the scale that all energies share.
+
+    Raises
+    ------
+    ScaleError
+        When there are two: their difference would be no number.
+    """
+    scales = sorted({energy.scale for energy in energies})
+    if len(scales) != 1:
+        raise ScaleError(
+            f"energies of {len(scales)} scales cannot be combined ({', '.join(scales)}): "
+            "compute all of them with one engine, or correct them to one scale first"
+        )
+    return scales[0]
+
+
+def mp2020_oxide_correction_ev(amounts: Mapping[str, float]) -> dict[str, float]:
+    """Return the MP2020 correction of an oxide, in eV by element.
+
+    Parameters
+    ----------
+    amounts
+        Number of atoms of each element, per formula or per cell (the result is per the same). All
+        oxygen is taken as O(2-); without oxygen there is no correction.
+
+    Returns
+    -------
+    dict
+        Terms to be added to the raw energy. Their sum is the whole correction.
+    """
+    if amounts.get("O", 0) <= 0 or len([n for n in amounts.values() if n > 0]) == 1:
+        return {}
+    terms = {"O": MP2020_OXIDE_EV_PER_O * amounts["O"]}
+    for element, number in amounts.items():
+        if element in MP2020_EV_PER_CATION and number > 0:
+            terms[element] = MP2020_EV_PER_CATION[element] * number
+    return terms

@@ -1,0 +1,175 @@
+"""Queries in the field's words, turned into MongoDB filters."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from jobflow import JobStore
+from pymatgen.core import Composition
+
+from rocksalt.screening.elements import check_cation
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.stores.documents import CalculationDoc, CampaignDoc, Role
+from rocksalt.stores.records import campaign_names, load_document
+
+DEFAULT_PROPERTIES = ("label", "role", "engine", "state", "energy_ev_per_atom", "volume", "key")
+"""Columns of a query that names none."""
+
+STATES = ("done", "failed")
+
+
+def load_campaign_doc(store: JobStore, name: str) -> CampaignDoc:
+    """Return a campaign's document.
+
+    Raises
+    ------
+    RocksaltError
+        When the store has none of that name; the nearest is named.
+    """
+    output = load_document(store, f"campaign-{name}")
+    if output is None:
+        known = campaign_names(store)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+        raise RocksaltError(f"campaign {name!r} is not in this store: {hint}")
+    return CampaignDoc.model_validate(output)
+
+
+def calculation_filter(
+    *,
+    dopant: str | None = None,
+    host: str | None = None,
+    fraction: float | None = None,
+    role: str | None = None,
+    engine: str | None = None,
+    formula: str | None = None,
+    chemsys: str | None = None,
+    state: str | None = None,
+) -> dict[str, Any]:
+    """Return the MongoDB filter of calculations for words of the field.
+
+    A mixture of M in HO is one of H in MO: asking for a dopant or a host finds both, and
+    ``fraction`` is the dopant's share.
+
+    Raises
+    ------
+    RocksaltError
+        For an element, role, state or formula that does not exist, or a fraction without a dopant.
+    """
+    criteria: dict[str, Any] = {"metadata.kind": "calculation"}
+    cations = [check_cation(symbol) for symbol in (dopant, host) if symbol is not None]
+    if cations:
+        criteria["output.cations"] = {"$all": cations} if len(cations) > 1 else cations[0]
+    if fraction is not None:
+        if dopant is None:
+            raise RocksaltError("--fraction is the dopant's share: give --dopant too")
+        criteria[f"output.cation_fractions.{dopant}"] = {
+            "$gt": fraction - 1e-6,
+            "$lt": fraction + 1e-6,
+        }
+    if role is not None and role not in get_args(Role):
+        raise RocksaltError(f"--role {role!r}: choose from {', '.join(get_args(Role))}")
+    if state is not None and state not in STATES:
+        raise RocksaltError(f"--state {state!r}: choose from {', '.join(STATES)}")
+    plain = {"role": role, "engine": engine, "state": state}
+    plain["formula_pretty"] = None if formula is None else _reduced(formula)
+    plain["chemsys"] = "-".join(sorted(chemsys.split("-"))) if chemsys else None
+    criteria |= {f"output.{name}": value for name, value in plain.items() if value is not None}
+    return criteria
+
+
+def _reduced(formula: str) -> str:
+    """Return a formula in the order and the proportions in which documents have it."""
+    try:
+        return Composition(formula, strict=True).reduced_formula
+    except ValueError as error:
+        raise RocksaltError(f"--formula {formula!r} is not a formula: write it like MnO") from error
+
+
+def parse_filter(text: str) -> dict[str, Any]:
+    """Return the MongoDB filter in a JSON string.
+
+    Raises
+    ------
+    RocksaltError
+        When it is not a JSON object.
+    """
+    try:
+        parsed = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RocksaltError(
+            f"--filter is not valid JSON at character {error.pos}: {error.msg}; write it like "
+            '\'{"output.role": "mixture"}\''
+        ) from error
+    if not isinstance(parsed, dict):
+        raise RocksaltError('--filter must be a JSON object, like \'{"output.role": "mixture"}\'')
+    return parsed
+
+
+def check_properties(text: str) -> list[str]:
+    """Return the names of fields of a calculation in a list that is separated by commas.
+
+    Raises
+    ------
+    RocksaltError
+        For a field that does not exist; the nearest is named.
+    """
+    known = list(CalculationDoc.model_fields)
+    checked = []
+    for name in map(str.strip, text.split(",")):
+        if name.split(".")[0] not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
+            raise RocksaltError(f"--properties: {name!r} is not a field of a calculation; {hint}")
+        checked.append(name)
+    return checked
+
+
+def query_calculations(
+    store: JobStore,
+    criteria: dict[str, Any],
+    properties: Iterable[str] = DEFAULT_PROPERTIES,
+    campaign: str | None = None,
+    limit: int = 0,
+) -> list[dict[str, Any]]:
+    """Return fields of the calculations that match, in the order of their labels.
+
+    Parameters
+    ----------
+    criteria
+        A MongoDB filter, for example of `calculation_filter`.
+    properties
+        Fields of `CalculationDoc`; dots reach into them.
+    campaign
+        Only calculations of this campaign.
+    limit
+        At most this many; 0 for all.
+
+    Raises
+    ------
+    RocksaltError
+        When the campaign is not there or the filter cannot be understood.
+    """
+    names = list(properties)
+    members = set(load_campaign_doc(store, campaign).all_keys) if campaign else None
+    fields = [f"output.{name}" for name in names] + ["uuid", "output.label"]
+    try:
+        found = list(store.docs_store.query(criteria, properties=fields, sort={"output.label": 1}))
+    except RocksaltError:
+        raise
+    except Exception as error:  # every store has its own for a filter that it refuses
+        raise RocksaltError(
+            f"--filter is not understood: {' '.join(str(error).split())}"
+        ) from error
+    rows = [r for r in found if members is None or r["uuid"] in members]
+    rows = rows[:limit] if limit else rows
+    return [{name: _reach(row.get("output"), name) for name in names} for row in rows]
+
+
+def _reach(document: Any, path: str) -> Any:
+    for part in path.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document

@@ -1,0 +1,161 @@
+"""Documents in and out of a jobflow JobStore, in the form that jobflow gives its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from jobflow import JobStore
+from pydantic import BaseModel, ConfigDict
+
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.stores.documents import CalculationDoc, RankingDoc, utc_now
+
+INDEXED_FIELDS = (
+    "uuid",
+    "name",
+    "output.key",
+    "output.role",
+    "output.engine",
+    "output.cations",
+    "output.chemsys",
+    "output.state",
+    "metadata.kind",
+    "metadata.campaign",
+    "completed_at",
+)
+"""What people ask by; made once per store."""
+
+BATCH = 500
+
+
+def ensure_indexes(store: JobStore) -> None:
+    """Make the indexes that queries in the field's words use."""
+    for name in INDEXED_FIELDS:
+        store.docs_store.ensure_index(name)
+
+
+def save(
+    store: JobStore, uuid: str, kind: str, document: BaseModel, name: str, **metadata: Any
+) -> None:
+    """Write one document under an identity of its own; one that is there is replaced."""
+    save_many(store, [record(uuid, kind, document, name, **metadata)])
+
+
+def save_many(store: JobStore, records: list[dict[str, Any]]) -> None:
+    """Write records of `record` in one transaction."""
+    if records:
+        store.docs_store.update(records, key=["uuid", "index"])
+
+
+def record(uuid: str, kind: str, document: BaseModel, name: str, **metadata: Any) -> dict[str, Any]:
+    """Return a document in the form in which jobflow stores a job's output.
+
+    Parameters
+    ----------
+    uuid
+        Identity: the hash of its inputs, or kind and campaign of a derived document.
+    kind
+        'calculation', 'campaign', 'formation-energy', 'mixing' or 'ranking'.
+    document
+        The pydantic document.
+    name
+        For people.
+    **metadata
+        Further fields to ask by.
+    """
+    return {
+        "uuid": uuid,
+        "index": 1,
+        "name": name,
+        "output": document.model_dump(mode="json", by_alias=True),
+        "completed_at": utc_now().replace(tzinfo=None).isoformat(),
+        "metadata": {"kind": kind, **metadata},
+        "hosts": [],
+    }
+
+
+def calculation_record(document: CalculationDoc) -> dict[str, Any]:
+    """Return the record of a calculation, whose identity is its key."""
+    return record(document.key, "calculation", document, document.label)
+
+
+class Summary(BaseModel):
+    """What derived quantities need of a calculation: everything but structures and arrays."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    key: str
+    role: str
+    label: str
+    engine: str
+    engine_version: str
+    energy_scale: str
+    cation_fractions: dict[str, float]
+    prototype: str
+    multiplicity: int | None = None
+    state: str
+    error: str | None = None
+    warnings: list[str] = []
+    energy_ev_per_atom: float | None = None
+    nsites: int
+    volume: float
+    n_evaluations: int = 0
+    n_fallbacks: int = 0
+    cpu_s: float | None = None
+    completed_at: datetime | None = None
+
+
+_SUMMARY_FIELDS = [f"output.{name}" for name in Summary.model_fields]
+
+
+def load_summaries(store: JobStore, keys: Iterable[str]) -> dict[str, Summary]:
+    """Return the calculations that are there, by key."""
+    found = {}
+    for record_ in _by_uuid(store, keys, _SUMMARY_FIELDS):
+        summary = Summary.model_validate(record_["output"])
+        found[summary.key] = summary
+    return found
+
+
+def load_states(store: JobStore, keys: Iterable[str]) -> dict[str, str]:
+    """Return 'done' or 'failed' of each calculation that is there, by key."""
+    return {
+        record_["uuid"]: record_["output"]["state"]
+        for record_ in _by_uuid(store, keys, ["uuid", "output.state"])
+    }
+
+
+def _by_uuid(store: JobStore, keys: Iterable[str], properties: list[str]) -> Iterator[Mapping]:
+    wanted = list(keys)
+    for start in range(0, len(wanted), BATCH):
+        criteria = {"uuid": {"$in": wanted[start : start + BATCH]}, "metadata.kind": "calculation"}
+        yield from store.docs_store.query(criteria, properties=properties)
+
+
+def load_document(store: JobStore, uuid: str) -> dict[str, Any] | None:
+    """Return the output stored under an identity, or None."""
+    found = store.docs_store.query_one({"uuid": uuid}, properties=["output"])
+    return found["output"] if found else None
+
+
+def campaign_names(store: JobStore) -> list[str]:
+    """Return the names of the campaigns in a store, sorted."""
+    found = store.docs_store.query({"metadata.kind": "campaign"}, properties=["metadata.campaign"])
+    return sorted(record_["metadata"]["campaign"] for record_ in found)
+
+
+def load_ranking(store: JobStore, name: str) -> RankingDoc:
+    """Return the ranking that a finished run stored.
+
+    Raises
+    ------
+    RocksaltError
+        When there is none of that name.
+    """
+    output = load_document(store, f"ranking-{name}")
+    if output is None:
+        known = ", ".join(campaign_names(store)) or "none"
+        raise RocksaltError(f"campaign {name!r}: no ranking in this store; campaigns: {known}")
+    return RankingDoc.model_validate(output)

@@ -1,0 +1,1 @@
+"""Jobflow Makers and flows, calculators, managers and the command line."""

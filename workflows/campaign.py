@@ -1,0 +1,360 @@
+"""The campaign file: YAML in, a validated campaign or one clear line out."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rocksalt.screening.elements import ELEMENT_SETS, check_cation
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.screening.identity import digest
+from rocksalt.screening.mixtures import CATION_CELLS, count_of
+from rocksalt.screening.verdicts import Thresholds
+from rocksalt.workflows.engines import expand_engines
+from rocksalt.workflows.relaxer import RelaxationSettings
+
+STAGES = ("rock-salt",)
+MAX_ARRANGEMENTS = 40_000
+"""As many ways to place the dopant in the enumerated cell are sorted out in half a minute."""
+LATER_STAGES = ("hull", "lithium-deficient", "oxygen-vacancy")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Supercell(_Section):
+    """Sizes of the cells in which cations are arranged, in cations."""
+
+    enumerated: int = Field(8, description="all symmetry-distinct arrangements; 0 for none")
+    sqs: int = Field(16, description="one special quasi-random arrangement; 0 for none")
+
+    @field_validator("enumerated", "sqs")
+    @classmethod
+    def _has_a_cell(cls, value: int) -> int:
+        if value and value not in CATION_CELLS:
+            raise ValueError(f"{value} cations: choose 0 or one of {sorted(CATION_CELLS)}")
+        return value
+
+
+class Relaxation(_Section):
+    """When a relaxation counts as done, and how it starts."""
+
+    fmax: float = Field(0.02, gt=0, le=1, description="largest force left, eV/angstrom")
+    max_evaluations: int = Field(500, ge=1, description="energy and force evaluations at most")
+    rattle_angstrom: float = Field(0.02, ge=0, le=0.2, description="random displacement at start")
+    rattle_strain: float = Field(0.005, ge=0, le=0.05, description="random strain at start")
+
+
+class Campaign(_Section):
+    """What to screen and how. Only ``name`` and ``dopants`` are required."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=80,
+        description="names the campaign in the store",
+    )
+    dopants: list[str] = Field(description="symbols, or sets: " + ", ".join(ELEMENT_SETS))
+    hosts: list[str] = Field(
+        ["Mn", "Ni", "Co"], description="cations whose rock salts must take the dopants in"
+    )
+    fractions: list[float] = Field(
+        [0.25, 0.5, 0.75], description="shares of the dopant among the cations"
+    )
+    orderings: Literal["all"] | int = Field(
+        "all", description="arrangements per fraction in the enumerated cell, or a number"
+    )
+    supercell: Supercell = Field(Supercell(), description="number of cations in the cells of")
+    engines: list[str] = Field(
+        ["chgnet"],
+        description="one or several; committee stands for all potentials that pip brings",
+    )
+    stages: list[str] = Field(["rock-salt"], description="what to compute")
+    temperature: float = Field(300.0, gt=0, le=5000, description="K, of mixing and solubility")
+    relaxation: Relaxation = Field(Relaxation(), description="of every cell")
+    thresholds: Thresholds = Field(Thresholds(), description="of the verdict")
+    seed: int = Field(0, ge=0, description="of the quasi-random search and of the start rattle")
+    store: str | None = Field(None, description="where results go, unless --store says otherwise")
+
+    @field_validator("dopants", "hosts", "engines", "stages", "fractions", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | float | int) else value
+
+    @field_validator("dopants", "hosts")
+    @classmethod
+    def _expand_sets(cls, value: list[str]) -> list[str]:
+        if not value:
+            raise ValueError("the list is empty: give at least one element or set")
+        symbols: list[str] = []
+        for entry in value:
+            for symbol in ELEMENT_SETS.get(entry, (entry,)):
+                if symbol not in symbols:
+                    symbols.append(_known_cation(symbol))
+        return symbols
+
+    @field_validator("fractions")
+    @classmethod
+    def _inside(cls, value: list[float]) -> list[float]:
+        if not value:
+            raise ValueError("the list is empty: give at least one fraction")
+        for fraction in value:
+            if not 0 < fraction < 1:
+                raise ValueError(f"{fraction:g} is outside (0, 1): the ends are always computed")
+        return sorted(set(value))
+
+    @field_validator("orderings")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"{value} arrangements: give 1 or more, or 'all'")
+        return value
+
+    @field_validator("engines")
+    @classmethod
+    def _known_engines(cls, value: list[str]) -> list[str]:
+        if not value:
+            raise ValueError("the list is empty: give at least one engine")
+        try:
+            return expand_engines([name.strip() for name in value])
+        except RocksaltError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("thresholds")
+    @classmethod
+    def _finite(cls, value: Thresholds) -> Thresholds:
+        for name, number in value.model_dump().items():
+            if not math.isfinite(number):
+                raise ValueError(f"{name}: {number:g} is not a finite number")
+        return value
+
+    @field_validator("stages")
+    @classmethod
+    def _known_stages(cls, value: list[str]) -> list[str]:
+        for stage in value:
+            if stage in LATER_STAGES:
+                raise ValueError(f"{stage!r} is not in this version: use {', '.join(STAGES)}")
+            if stage not in STAGES:
+                raise ValueError(f"{stage!r} is not a stage{_nearest(stage, STAGES)}")
+        return value or list(STAGES)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Campaign:
+        for fraction in self.fractions:
+            sizes = [n for n in (self.supercell.enumerated, self.supercell.sqs) if n]
+            if not any(count_of(fraction, n) for n in sizes):
+                possible = sorted({k / n for n in sizes for k in range(1, n)})
+                nearest = min(possible, key=lambda x: abs(x - fraction), default=None)
+                hint = f"; the nearest that does is {nearest:g}" if nearest else ""
+                raise ValueError(
+                    f"fractions: {fraction:g} does not fit in supercells of "
+                    f"{' or '.join(map(str, sizes)) or 'no'} cations{hint}"
+                )
+        self._check_enumeration()
+        if not self.pairs:
+            raise ValueError(
+                f"dopants: {', '.join(self.dopants)} leaves nothing but the host itself: "
+                "add a dopant that is not a host"
+            )
+        return self
+
+    def _check_enumeration(self) -> None:
+        size = self.supercell.enumerated
+        for fraction in self.fractions:
+            count = count_of(fraction, size) if size else None
+            if count and math.comb(size, count) > MAX_ARRANGEMENTS:
+                raise ValueError(
+                    f"supercell.enumerated: {size} cations can be arranged in "
+                    f"{math.comb(size, count)} ways at fraction {fraction:g}: enumerate 8, and "
+                    f"give {size} to supercell.sqs"
+                )
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every (dopant, host) that is mixed; a dopant in itself is left out."""
+        return [(d, h) for d in self.dopants for h in self.hosts if d != h]
+
+    @property
+    def screened(self) -> list[str]:
+        """The dopants that have at least one host other than themselves."""
+        return [d for d in self.dopants if any(d != h for h in self.hosts)]
+
+    @property
+    def cations(self) -> list[str]:
+        """Hosts and screened dopants, each once."""
+        return list(dict.fromkeys([*self.hosts, *self.screened]))
+
+    @property
+    def notes(self) -> list[str]:
+        """What the plan leaves out, in words."""
+        return [
+            f"{d} in {d}O is left out: dopant and host are the same"
+            for d in self.dopants
+            if d in self.hosts
+        ]
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of everything that decides the results; the store's place does not."""
+        return digest(self.model_dump(mode="json", exclude={"store"}))
+
+    def relaxation_settings(self, *, relax_cell: bool = True) -> RelaxationSettings:
+        """Return the relaxer's settings."""
+        return RelaxationSettings(
+            **self.relaxation.model_dump(), seed=self.seed, relax_cell=relax_cell
+        )
+
+
+def _known_cation(symbol: str) -> str:
+    try:
+        return check_cation(symbol)
+    except RocksaltError as error:
+        raise ValueError(f"{error}{_nearest(symbol, ELEMENT_SETS)}") from error
+
+
+def _nearest(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML would drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is given twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def load_campaign(path: str | Path) -> Campaign:
+    """Read and validate a campaign file.
+
+    Raises
+    ------
+    RocksaltError
+        One line with file, key, value and remedy.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RocksaltError(
+            f"{path}: no such file: write one with 'rocksalt init {path}'"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RocksaltError(f"{path}: cannot be read: {_one_line(error)}") from error
+    try:
+        data = yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise RocksaltError(
+            f"{path}{_yaml_place(error)}: not valid YAML: {_yaml_problem(error)}"
+        ) from error
+    except (ValueError, AttributeError, RecursionError) as error:  # a date such as 2024-13-45
+        raise RocksaltError(f"{path}: a value cannot be read: {_one_line(error)}") from error
+    if not isinstance(data, dict):
+        raise RocksaltError(
+            f"{path}: a campaign is a list of 'key: value' lines; see 'rocksalt init'"
+        )
+    return campaign_from_dict(data, str(path))
+
+
+def campaign_from_dict(data: dict[str, Any], source: str = "campaign") -> Campaign:
+    """Validate a campaign given as a dictionary; ``source`` is named in errors.
+
+    Raises
+    ------
+    RocksaltError
+        One line with source, key, value and remedy.
+    """
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        raise RocksaltError(f"{source}: {_explain(error, Campaign)}") from error
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Turn the first of pydantic's complaints into one line; unknown keys come first."""
+    problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = problems[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "literal['all']")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    kind = first["type"]
+    if kind == "extra_forbidden":
+        known = _keys_beside(first["loc"], model)
+        hint = _nearest(str(first["loc"][-1]), known) or f"; known: {', '.join(known)}"
+        return f"{place}: unknown key{hint}{more}"
+    if kind == "missing":
+        return f"{place}: this key is required{more}"
+    if kind == "value_error":
+        message = str(first["ctx"]["error"])
+        return f"{place}: {message}{more}" if place else f"{message}{more}"
+    if place == "name" and kind == "string_pattern_mismatch":
+        return (
+            f"name: {first['input']!r} must start with a letter or digit and hold only letters, "
+            f"digits, '.', '_' and '-'{more}"
+        )
+    if place.split(".")[0] == "orderings" and kind != "value_error":
+        return f"orderings: give a whole number or 'all', not {first['input']!r}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{place}: {message}, not {first['input']!r}{more}"
+
+
+def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
+    for part in location[:-1]:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def _yaml_place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    return getattr(error, "problem", None) or _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def commented_template(name: str = "my-screen") -> str:
+    """Return a campaign file with every key, its default and what it means."""
+    lines = [
+        "# A rocksalt campaign. Only name and dopants are required; the rest shows its defaults.",
+        "# Check it with 'rocksalt check FILE', run it with 'rocksalt run FILE'.",
+        "",
+        f"name: {_yaml_value(name)}",
+        f"dopants: [Mg, Ti, Zn]  # {Campaign.model_fields['dopants'].description}",
+    ]
+    for key, field in Campaign.model_fields.items():
+        if key in {"name", "dopants"}:
+            continue
+        default = field.get_default()
+        if isinstance(default, BaseModel):
+            lines.append(f"{key}:  # {field.description}")
+            for inner, inner_field in type(default).model_fields.items():
+                value = _yaml_value(getattr(default, inner))
+                lines.append(f"  {inner}: {value}  # {inner_field.description}")
+        elif key == "store":
+            lines.append(f"# store: results.sqlite  # {field.description}")
+        else:
+            lines.append(f"{key}: {_yaml_value(default)}  # {field.description}")
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_value(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).replace("\n...", "").strip()

@@ -1,0 +1,584 @@
+"""The command line: ``rocksalt init | check | run | status | results | query | report``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.workflows.threads import limit_threads
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+
+    from rocksalt.stores.documents import CalculationDoc
+    from rocksalt.workflows.campaign import Campaign
+    from rocksalt.workflows.plan import Calculation, Plan
+    from rocksalt.workflows.run import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find dopants that stay in the rock-salt surface of Li-rich cathodes.\n\n"
+    "Example: rocksalt init my.yaml; rocksalt check my.yaml; rocksalt run my.yaml",
+)
+
+
+class OutputFormat(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class FigureFormat(StrEnum):
+    """How figures are written."""
+
+    pdf = "pdf"
+    svg = "svg"
+    png = "png"
+
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="PATH|mongodb://...|memory|jobflow",
+        help="Where results are. Default: the campaign's, ROCKSALT_STORE, jobflow's JOB_STORE when "
+        "configured, or results.sqlite.",
+    ),
+]
+FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Output format.")]
+NameArgument = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="Campaign; the only one when left out.")
+]
+CampaignArgument = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (YAML).")]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; results go to stdout, progress and messages to stderr."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+
+
+def _say(to: Console, line: str) -> None:
+    """Print a line whole: a terminal wraps it, and what is copied from it stays in one piece."""
+    to.print(line, soft_wrap=True)
+
+
+def _open(address: str | None, campaign: Campaign | None = None, *, exists: bool) -> JobStore:
+    from rocksalt.stores.opening import open_store, store_address
+    from rocksalt.workflows.settings import load_settings
+
+    configured = campaign.store if campaign else None
+    place = store_address(address, configured, load_settings().store)
+    return open_store(place, must_exist=exists)
+
+
+def _load(path: Path, calculator: str | None = None) -> Campaign:
+    from rocksalt.workflows.campaign import campaign_from_dict, load_campaign
+
+    campaign = load_campaign(path)
+    if calculator is None:
+        return campaign
+    data = campaign.model_dump(mode="json")
+    return campaign_from_dict({**data, "engines": calculator.split(",")}, f"{path}: --calculator")
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented campaign file with every default.
+
+    Example: rocksalt init my-screen.yaml
+    """
+    import re
+
+    from rocksalt.workflows.campaign import commented_template
+
+    if file.exists() and not force:
+        raise RocksaltError(f"{file}: is there already: choose another name or give --force")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-._")[:80] or "my-screen"
+    try:
+        file.write_text(commented_template(name), encoding="utf-8")
+    except OSError as error:
+        raise RocksaltError(f"{file}: cannot be written: {error.strerror}") from error
+    _say(console(), f"wrote {file}: edit it, then run 'rocksalt check {file}'")
+
+
+@app.command()
+def check(
+    campaign_file: CampaignArgument,
+    store: StoreOption = None,
+    calculator: Annotated[
+        str | None, typer.Option(help="Engines to use instead, separated by commas.")
+    ] = None,
+) -> None:
+    """Validate a campaign and print its plan; nothing is computed or written.
+
+    Example: rocksalt check examples/quickstart.yaml
+    """
+    from rocksalt.screening.errors import RocksaltError as Missing
+    from rocksalt.stores.opening import store_address
+    from rocksalt.workflows.engines import get_engine
+    from rocksalt.workflows.plan import make_plan
+    from rocksalt.workflows.run import missing_calculations
+    from rocksalt.workflows.settings import load_settings
+
+    out = console()
+    campaign = _load(campaign_file, calculator)
+    plan = make_plan(campaign)
+    address = store_address(store, campaign.store, load_settings().store)
+    todo = list(plan.calculations.values())
+    if _may_hold_results(address):
+        todo = missing_calculations(plan, _open(store, campaign, exists=True))
+    left = {calculation.key for calculation in todo}
+
+    _say(
+        out,
+        f"{campaign.name}: {len(campaign.screened)} dopants in {len(campaign.hosts)} hosts, "
+        f"{len(campaign.pairs)} pairs, fractions {', '.join(f'{f:g}' for f in campaign.fractions)}",
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("engine", "elements", "O2", "end members", "mixtures", "in store", "to do"):
+        table.add_column(heading, justify="left" if heading == "engine" else "right")
+    problems = []
+    for engine, roles in plan.counts().items():
+        try:
+            get_engine(engine).check_installed()
+        except Missing as error:
+            problems.append(str(error))
+        mine = [c for c in plan.calculations.values() if c.engine == engine]
+        n_todo = sum(c.key in left for c in mine)
+        numbers = [roles.get(r, 0) for r in ("element", "oxygen", "end-member", "mixture")]
+        table.add_row(engine, *(str(n) for n in [*numbers, len(mine) - n_todo, n_todo]))
+    out.print(table)
+    _say(out, f"{len(plan.calculations)} calculations, {len(todo)} to do, store {_shown(address)}")
+    if plan.n_merged:
+        _say(out, f"{plan.n_merged} planned structures are the same as others: computed once")
+    for note in plan.notes:
+        _say(out, f"note: {note}")
+    if problems:
+        raise RocksaltError(f"{campaign_file}: engines: " + "; ".join(problems))
+
+
+def _shown(address: str) -> str:
+    from rocksalt.stores.opening import hide_password
+
+    return hide_password(address)
+
+
+def _may_hold_results(address: str) -> bool:
+    """Whether there is something to look into: a store file that is there, or a server."""
+    if address == "memory":
+        return False
+    if address == "jobflow" or address.startswith("mongodb"):
+        return True
+    return Path(address).expanduser().exists()
+
+
+@app.command()
+def run(
+    campaign_file: CampaignArgument,
+    store: StoreOption = None,
+    calculator: Annotated[
+        str | None, typer.Option(help="Engines to use instead, separated by commas.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; one per core is a good choice.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Compute failed calculations again.")
+    ] = False,
+    output: FormatOption = OutputFormat.table,
+) -> None:
+    """Run a campaign here; run it again to go on where it stopped.
+
+    Ctrl-C finishes what is running, keeps it, and stops; twice stops at once.
+
+    Example: rocksalt run examples/quickstart.yaml --workers 2
+    """
+    from rocksalt.workflows.run import check_engines, run_campaign
+    from rocksalt.workflows.settings import load_settings
+
+    campaign = _load(campaign_file, calculator)
+    check_engines(campaign)
+    job_store = _open(store, campaign, exists=False)
+    messages = console(stderr=True)
+    for note in campaign.notes:
+        _say(messages, f"note: {note}")
+    with _stop_on_ctrl_c(messages) as stop, _ProgressDisplay(messages, campaign) as display:
+        outcome = run_campaign(
+            campaign,
+            job_store,
+            n_workers=workers or load_settings().workers,
+            retry_failed=retry_failed,
+            stopping=lambda: stop.asked,
+            on_plan=display.start,
+            on_result=display.advance,
+        )
+    _print_outcome(messages, campaign, outcome, campaign_file)
+    assert outcome.ranking is not None
+    _print_ranking(outcome.ranking, output, reasons=False)
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _print_outcome(
+    messages: Console, campaign: Campaign, outcome: Outcome, campaign_file: Path
+) -> None:
+    _say(
+        messages,
+        f"{campaign.name}: {outcome.n_computed} calculations done now, "
+        f"{outcome.n_reused} reused, {len(outcome.failed)} failed, {outcome.n_planned} in all",
+    )
+    for what, why in outcome.failed:
+        _say(messages, f"failed: {what}: {why}")
+    if outcome.interrupted:
+        _say(messages, f"stopped: go on with 'rocksalt run {campaign_file}'")
+
+
+class _Stop:
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def _stop_on_ctrl_c(messages: Console) -> Iterator[_Stop]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request and let the second one through."""
+    stop = _Stop()
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.asked = True
+        _say(messages, "stopping after the calculations that are running; again to stop at once")
+
+    before = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class _ProgressDisplay:
+    """A bar per engine on a terminal, a line every half minute elsewhere."""
+
+    LINE_EVERY_S = 30.0
+
+    def __init__(self, messages: Console, campaign: Campaign) -> None:
+        self.messages = messages
+        self.stage = campaign.stages[0]
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=messages,
+            disable=not messages.is_terminal,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.n_todo = self.n_done = self.n_failed = 0
+        self.begun = self.said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def start(self, plan: Plan, todo: list[Calculation]) -> None:
+        """Make the bars."""
+        self.n_todo = len(todo)
+        n_there = len(plan.calculations) - len(todo)
+        _say(
+            self.messages,
+            f"{len(plan.calculations)} calculations, {n_there} in the store, {len(todo)} to do",
+        )
+        for engine in dict.fromkeys(c.engine for c in todo):
+            total = sum(c.engine == engine for c in todo)
+            self.tasks[engine] = self.bars.add_task(
+                f"{self.stage} {engine}", total=total, start=False
+            )
+
+    def advance(self, document: CalculationDoc) -> None:
+        """Count one result."""
+        self.n_done += 1
+        self.n_failed += document.state == "failed"
+        task = self.tasks[document.engine]
+        self.bars.start_task(task)
+        self.bars.advance(task)
+        now = time.monotonic()
+        if self.bars.disable and now - self.said > self.LINE_EVERY_S:
+            self.said = now
+            left = (now - self.begun) / self.n_done * (self.n_todo - self.n_done)
+            _say(
+                self.messages,
+                f"{self.stage}: {self.n_done} of {self.n_todo}, {self.n_failed} failed, "
+                f"about {left / 60:.0f} min left",
+            )
+
+
+@app.command()
+def status(name: NameArgument = None, store: StoreOption = None) -> None:
+    """Say per stage what is done, running, waiting and failed, and why.
+
+    Example: rocksalt status quickstart
+    """
+    from rocksalt.stores.query import load_campaign_doc
+    from rocksalt.stores.records import campaign_names, load_summaries
+    from rocksalt.workflows.run import live_run
+
+    out = console()
+    job_store = _open(store, exists=True)
+    names = [name] if name else campaign_names(job_store)
+    if not names:
+        raise RocksaltError("the store holds no campaign: start one with 'rocksalt run CAMPAIGN'")
+    for each in names:
+        document = load_campaign_doc(job_store, each)
+        there = load_summaries(job_store, document.all_keys)
+        run = live_run(job_store, each)
+        idle = run.n_workers if run else 0
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("stage", "engine", "of", "done", "running", "waiting", "failed"):
+            table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
+        for engine, roles in document.keys.items():
+            keys = [key for members in roles.values() for key in members]
+            found = [there[key] for key in keys if key in there]
+            failed = sum(s.state == "failed" for s in found)
+            left = len(keys) - len(found)
+            running = min(idle, left)  # workers take calculations in the order of the plan
+            idle -= running
+            numbers = (len(keys), len(found) - failed, running, left - running, failed)
+            table.add_row("rock-salt", engine, *(str(n) for n in numbers))
+        state = f"running (process {run.pid})" if run else "not running"
+        _say(out, f"{each}: {state}")
+        out.print(table)
+        for summary in there.values():
+            if summary.state == "failed":
+                _say(out, f"failed: {summary.label} with {summary.engine}: {summary.error}")
+
+
+@app.command()
+def results(
+    name: NameArgument = None,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.table,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Write every reason.")] = False,
+) -> None:
+    """Print the ranking of a campaign, from all that is computed so far.
+
+    Example: rocksalt results quickstart --format json
+    """
+    from rocksalt.workflows.run import stored_results
+
+    job_store = _open(store, exists=True)
+    *_, ranking = stored_results(job_store, _only_campaign(job_store, name))
+    _print_ranking(ranking, output, reasons=reasons)
+
+
+def _only_campaign(store: JobStore, name: str | None) -> str:
+    from rocksalt.stores.records import campaign_names
+
+    if name is not None:
+        return name
+    names = campaign_names(store)
+    if len(names) == 1:
+        return names[0]
+    listed = f"name one of {', '.join(names)}" if names else "run one first"
+    raise RocksaltError(f"the store holds {len(names)} campaigns: {listed}")
+
+
+def _print_ranking(ranking: Any, output: OutputFormat, *, reasons: bool) -> None:
+    from rocksalt.workflows import tables
+
+    if output is OutputFormat.json:
+        print(tables.ranking_json(ranking))
+    elif output is OutputFormat.csv:
+        print(tables.ranking_csv(ranking), end="")
+    else:
+        console().print(tables.ranking_table(ranking, reasons=reasons))
+
+
+@app.command()
+def query(
+    dopant: Annotated[str | None, typer.Option(help="Cation that must be there.")] = None,
+    host: Annotated[str | None, typer.Option(help="A second cation that must be there.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="The dopant's share of cations.")] = None,
+    role: Annotated[str | None, typer.Option(help="element|oxygen|end-member|mixture")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine, for example chgnet.")] = None,
+    campaign: Annotated[str | None, typer.Option(help="Only this campaign's.")] = None,
+    formula: Annotated[str | None, typer.Option(help="Reduced formula, e.g. MnO.")] = None,
+    chemsys: Annotated[str | None, typer.Option(help="Chemical system, e.g. Mn-O-Ti.")] = None,
+    state: Annotated[str | None, typer.Option(help="done|failed")] = None,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="MongoDB filter as JSON, instead of the words.")
+    ] = None,
+    properties: Annotated[
+        str | None, typer.Option(help="Fields to print, separated by commas.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 for all.")] = 0,
+    store: StoreOption = None,
+    output: FormatOption = OutputFormat.table,
+) -> None:
+    """Find calculations in a store.
+
+    Example: rocksalt query --dopant Ti --host Mn --fraction 0.5 --engine chgnet
+    """
+    from rocksalt.stores.query import (
+        DEFAULT_PROPERTIES,
+        calculation_filter,
+        check_properties,
+        parse_filter,
+        query_calculations,
+    )
+    from rocksalt.workflows import tables
+
+    if engine is not None:
+        from rocksalt.workflows.engines import get_engine
+
+        engine = get_engine(engine).name
+    words = {
+        "dopant": dopant,
+        "host": host,
+        "fraction": fraction,
+        "role": role,
+        "engine": engine,
+        "formula": formula,
+        "chemsys": chemsys,
+        "state": state,
+    }
+    if filter_ is not None and any(v is not None for v in words.values()):
+        raise RocksaltError("--filter goes alone: put everything into it, or use the words")
+    criteria = parse_filter(filter_) if filter_ is not None else calculation_filter(**words)  # type: ignore[arg-type]  # a dict of mixed types
+    criteria.setdefault("metadata.kind", "calculation")
+    names = list(DEFAULT_PROPERTIES) if properties is None else check_properties(properties)
+    rows = query_calculations(_open(store, exists=True), criteria, names, campaign, limit)
+    if output is OutputFormat.json:
+        print(json.dumps(rows, indent=2))
+    elif output is OutputFormat.csv:
+        print(tables.rows_csv(rows, names), end="")
+    else:
+        console().print(tables.rows_table(rows, names))
+        _say(console(stderr=True), f"{len(rows)} calculations")
+
+
+@app.command()
+def report(
+    name: NameArgument = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path(
+        "report.html"
+    ),
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Also write each figure into this folder, for talks and papers."),
+    ] = None,
+    figure_format: Annotated[
+        FigureFormat, typer.Option("--figure-format", help="Format of --figures.")
+    ] = FigureFormat.pdf,
+    store: StoreOption = None,
+) -> None:
+    """Write one self-contained HTML page: ranking, maps, curves, provenance.
+
+    Example: rocksalt report quickstart -o report.html --figures figures
+    """
+    from rocksalt.workflows.provenance import provenance
+    from rocksalt.workflows.report import build_report
+    from rocksalt.workflows.run import stored_results
+
+    job_store = _open(store, exists=True)
+    campaign, formations, mixings, ranking = stored_results(
+        job_store, _only_campaign(job_store, name)
+    )
+    page = build_report(ranking, mixings, formations, provenance=provenance(campaign))
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RocksaltError(f"{output}: cannot be written: {error.strerror}") from error
+    _say(console(), f"wrote {output} ({len(page.encode()) / 1e6:.1f} MB)")
+    if figures is not None:
+        from rocksalt.workflows.figure_files import save_figures
+
+        names = save_figures(figures, figure_format.value, ranking, mixings)
+        _say(console(), f"wrote {len(names)} figures into {figures}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"rocksalt {version('rocksalt')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    pass  # `main` has taken --debug out, wherever it stood
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors are one line and exit code 2 unless ``--debug``."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]  # it may stand anywhere
+    limit_threads()  # before numpy is imported: relaxations run one per core
+    try:
+        app(arguments, standalone_mode=True)
+    except RocksaltError as error:
+        if debug:
+            raise
+        print(f"rocksalt: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except Exception as error:  # a user gets one line, not a traceback
+        if debug:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"rocksalt: unexpected {reason}; --debug shows where", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("rocksalt: stopped; what was finished is in the store", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

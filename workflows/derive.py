@@ -1,0 +1,440 @@
+"""From finished calculations to formation energies, mixing, and the ranking.
+
+The science is in `rocksalt.screening`; here numbers are found, handed over, and put in documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rocksalt.screening.formation import rock_salt_formation
+from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
+from rocksalt.screening.scales import Energy
+from rocksalt.screening.verdicts import (
+    VERDICT_ORDER,
+    MixingAssessment,
+    PointValue,
+    assess_formation,
+    assess_mixing,
+    combine_engines,
+    overall_verdict,
+    random_alloy_value,
+    rules_in_words,
+)
+from rocksalt.stores.documents import (
+    ArrangementEnergy,
+    CandidateDoc,
+    FormationEnergyDoc,
+    MixingDoc,
+    MixingPoint,
+    RankingDoc,
+    Reference,
+)
+from rocksalt.stores.records import Summary
+from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.engines import get_engine
+
+
+class Results:
+    """The calculations of a campaign that are there, found by what they are of."""
+
+    def __init__(self, summaries: Iterable[Summary]) -> None:
+        self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
+        self.failed: list[Summary] = []
+        for summary in summaries:
+            if summary.state != "done" or summary.energy_ev_per_atom is None:
+                self.failed.append(summary)
+                continue
+            cations = tuple(sorted(summary.cation_fractions))
+            self._by_kind.setdefault((summary.engine, summary.role, cations), []).append(summary)
+
+    def of(self, engine: str, role: str, *cations: str) -> list[Summary]:
+        """Return the finished calculations with one engine, role and set of cations."""
+        return self._by_kind.get((engine, role, tuple(sorted(cations))), [])
+
+    def lowest(self, engine: str, role: str, *cations: str) -> Summary | None:
+        """Return the one of `of` with the lowest energy per atom; the first key on a tie."""
+        return min(
+            self.of(engine, role, *cations),
+            key=lambda s: (s.energy_ev_per_atom, s.key),
+            default=None,
+        )
+
+
+def _reference(results: Results, engine: str, role: str, *cations: str) -> Reference | None:
+    tried = results.of(engine, role, *cations)
+    lowest = results.lowest(engine, role, *cations)
+    if lowest is None or lowest.energy_ev_per_atom is None:
+        return None
+    return Reference(
+        key=lowest.key,
+        prototype=lowest.prototype,
+        energy_ev_per_atom=lowest.energy_ev_per_atom,
+        tried=_by_prototype(tried),
+    )
+
+
+def _by_prototype(tried: Iterable[Summary]) -> dict[str, float]:
+    return {s.prototype: s.energy_ev_per_atom for s in tried if s.energy_ev_per_atom is not None}
+
+
+def formation_energy(results: Results, engine: str, cation: str) -> FormationEnergyDoc:
+    """Return the formation energy of one rock-salt oxide with one engine.
+
+    The rock salt is the lowest of those relaxed in the primitive cell.
+    """
+    scale = get_engine(engine).scale
+    metal = _reference(results, engine, "element", cation)
+    oxygen = _reference(results, engine, "oxygen")
+    primitive = [s for s in results.of(engine, "end-member", cation) if s.nsites == 2]
+    best = min(primitive, key=lambda s: (s.energy_ev_per_atom or 0.0, s.key), default=None)
+    lowest = results.lowest(engine, "end-member", cation)
+    missing = [
+        f"{what} with {engine}"
+        for what, there in ((cation, metal), ("O2", oxygen), (f"{cation}O", best))
+        if there is None
+    ]
+    rock_salt = None
+    formation = None
+    gain = None
+    if best is not None and lowest is not None:
+        assert best.energy_ev_per_atom is not None
+        assert lowest.energy_ev_per_atom is not None
+        rock_salt = Reference(
+            key=best.key,
+            prototype=best.prototype,
+            energy_ev_per_atom=best.energy_ev_per_atom,
+            tried=_by_prototype(primitive),
+        )
+        gain = 2 * (best.energy_ev_per_atom - lowest.energy_ev_per_atom)
+        if metal is not None and oxygen is not None:
+            formation = rock_salt_formation(
+                cation,
+                Energy(2 * best.energy_ev_per_atom, scale.name),
+                Energy(metal.energy_ev_per_atom, scale.name),
+                Energy(oxygen.energy_ev_per_atom, scale.name),
+                scale,
+            )
+    return FormationEnergyDoc(
+        cation=cation,
+        engine=engine,
+        energy_scale=scale.name,
+        raw_ev_per_formula=formation.raw if formation else None,
+        corrected_ev_per_formula=formation.corrected if formation else None,
+        corrections_ev_per_formula=formation.terms if formation else {},
+        reduction_dmu_o_ev=formation.reduction_dmu_o_ev if formation else None,
+        lattice_parameter_angstrom=(4 * best.volume) ** (1 / 3) if best else None,
+        distortion_gain_ev_per_formula=gain,
+        rock_salt=rock_salt,
+        metal=metal,
+        oxygen=oxygen,
+        missing=missing,
+    )
+
+
+def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host: str) -> MixingDoc:
+    """Return mixing enthalpies, fit, solubility and verdict of one pair with one engine.
+
+    End members are the lowest of the cells tried, so that they could distort as the mixtures can.
+    """
+    scale = get_engine(engine).scale
+    ends = {c: results.lowest(engine, "end-member", c) for c in (dopant, host)}
+    missing = [f"{c}O with {engine}" for c, end in ends.items() if end is None]
+    keys = [end.key for end in ends.values() if end]
+    points = []
+    for fraction in campaign.fractions:
+        mixtures = [
+            s
+            for s in results.of(engine, "mixture", dopant, host)
+            if abs(s.cation_fractions[dopant] - fraction) < 1e-6
+        ]
+        keys += [s.key for s in mixtures]
+        if not mixtures:
+            missing.append(f"{dopant}{fraction:g}{host}{1 - fraction:g}O with {engine}")
+        elif ends[dopant] is not None and ends[host] is not None:
+            points.append(_mixing_point(mixtures, ends, dopant, host, fraction, scale.name))
+    assessment = None
+    uncertainty = None
+    if points:
+        values = [PointValue(p.fraction, p.value, p.uncertainty) for p in points]
+        combined = combine_engines({engine: values}, campaign.thresholds)
+        uncertainty = combined.uncertainty_ev_per_cation
+        assessment = assess_mixing(
+            combined, campaign.temperature, campaign.thresholds, dopant, host
+        )
+    return MixingDoc(
+        dopant=dopant,
+        host=host,
+        engine=engine,
+        energy_scale=scale.name,
+        points=points,
+        temperature_k=campaign.temperature,
+        uncertainty_ev_per_cation=uncertainty,
+        calculation_keys=keys,
+        missing=missing,
+        **_assessed(assessment),
+    )
+
+
+def _mixing_point(
+    mixtures: list[Summary],
+    ends: Mapping[str, Summary | None],
+    dopant: str,
+    host: str,
+    fraction: float,
+    scale: str,
+) -> MixingPoint:
+    def per_cation(summary: Summary | None) -> Energy:
+        assert summary is not None
+        assert summary.energy_ev_per_atom is not None
+        return Energy(2 * summary.energy_ev_per_atom, scale)
+
+    arrangements = [
+        ArrangementEnergy(
+            key=mixture.key,
+            label=mixture.label,
+            kind="sqs" if mixture.prototype.endswith("sqs") else "enumerated",
+            multiplicity=mixture.multiplicity,
+            enthalpy_ev_per_cation=mixing_enthalpy_ev_per_cation(
+                per_cation(mixture), per_cation(ends[dopant]), per_cation(ends[host]), fraction
+            ),
+        )
+        for mixture in sorted(mixtures, key=lambda s: s.prototype)
+    ]
+    enumerated = [
+        (a.enthalpy_ev_per_cation, a.multiplicity) for a in arrangements if a.multiplicity
+    ]
+    sqs = next((a.enthalpy_ev_per_cation for a in arrangements if a.kind == "sqs"), None)
+    value, spread, uncertainty = random_alloy_value(enumerated, sqs)
+    return MixingPoint(
+        fraction=fraction,
+        value=value,
+        spread=spread,
+        lowest=min(a.enthalpy_ev_per_cation for a in arrangements),
+        sqs=sqs,
+        uncertainty=uncertainty,
+        arrangements=arrangements,
+    )
+
+
+def _assessed(assessment: MixingAssessment | None) -> dict[str, Any]:
+    """Return the fields that documents take from an assessment, None where there is none."""
+    if assessment is None:
+        return {
+            "interaction_ev_per_cation": None,
+            "fit_rms_ev_per_cation": None,
+            "solubility_limit": None,
+            "dopant_rich_limit": None,
+            "critical_temperature_k": None,
+            "verdict": None,
+            "rule": "not computed",
+        }
+    return {
+        "interaction_ev_per_cation": [assessment.solution.l0, assessment.solution.l1],
+        "fit_rms_ev_per_cation": assessment.fit_rms_ev_per_cation,
+        "solubility_limit": assessment.solubility_limit,
+        "dopant_rich_limit": assessment.dopant_rich_limit,
+        "critical_temperature_k": assessment.critical_temperature_k,
+        "verdict": assessment.verdict,
+        "rule": assessment.rule,
+    }
+
+
+def pair_over_engines(
+    campaign: Campaign, dopant: str, host: str, mixings: Iterable[MixingDoc]
+) -> dict[str, Any]:
+    """Return mean, uncertainty, solubility and verdict of one pair over all engines."""
+    computed = [m for m in mixings if m.points]
+    by_engine = {
+        m.engine: [PointValue(p.fraction, p.value, p.uncertainty) for p in m.points]
+        for m in computed
+    }
+    if not by_engine:
+        return {"enthalpy_ev_per_cation": [], "uncertainty_ev_per_cation": None, **_assessed(None)}
+    combined = combine_engines(by_engine, campaign.thresholds)
+    assessment = assess_mixing(
+        combined,
+        campaign.temperature,
+        campaign.thresholds,
+        dopant,
+        host,
+        [m.verdict for m in computed],
+    )
+    return {
+        "enthalpy_ev_per_cation": [
+            {"fraction": p.fraction, "value": p.value, "uncertainty": p.uncertainty}
+            for p in combined.points
+        ],
+        "uncertainty_ev_per_cation": combined.uncertainty_ev_per_cation,
+        **_assessed(assessment),
+    }
+
+
+def candidate(
+    campaign: Campaign,
+    dopant: str,
+    formations: Iterable[FormationEnergyDoc],
+    mixings: Iterable[MixingDoc],
+) -> CandidateDoc:
+    """Return one dopant's numbers, verdict and reasons; its rank is still 0.
+
+    Parameters
+    ----------
+    formations, mixings
+        Those of any dopant; the others are passed over.
+    """
+    formations = [f for f in formations if f.cation == dopant]
+    mixings = [m for m in mixings if m.dopant == dopant]
+    hosts = {
+        host: pair_over_engines(campaign, dopant, host, [m for m in mixings if m.host == host])
+        for host in campaign.hosts
+        if host != dopant
+    }
+    formation = assess_formation(
+        dopant,
+        {
+            f.engine: f.reduction_dmu_o_ev
+            for f in formations
+            if f.reduction_dmu_o_ev is not None and get_engine(f.engine).scale.is_known
+        },
+        campaign.thresholds,
+    )
+    verdict = overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()})
+    words = {"mixes": "mixes with", "separates": "separates from", "undecided": "undecided with"}
+    reasons = [formation.reason]
+    for host, pair in hosts.items():
+        said = words.get(pair["verdict"] or "", "not computed with")
+        reasons.append(f"{said} {host}O: {pair['rule']}" if pair["verdict"] else f"{said} {host}O")
+    gains = [f.distortion_gain_ev_per_formula or 0.0 for f in formations]
+    if gains and max(gains) > DISTORTION_EV_PER_FORMULA:
+        reasons.append(
+            f"{dopant}O leaves the rock-salt structure in a larger cell, gaining up to "
+            f"{max(gains):.2f} eV per formula"
+        )
+    lowest = {
+        host: min((point["value"] for point in pair["enthalpy_ev_per_cation"]), default=0.0)
+        for host, pair in hosts.items()
+    }
+    strong = [
+        f"{host}O {1000 * value:.0f}"
+        for host, value in lowest.items()
+        if value < STRONG_ATTRACTION_EV_PER_CATION
+    ]
+    if strong:
+        reasons.append(
+            f"dHmix falls far below zero ({', '.join(strong)} meV per cation): probably one cation "
+            "reduces the other, and another phase may be more stable than the solid solution"
+        )
+    values = [point["value"] for pair in hosts.values() for point in pair["enthalpy_ev_per_cation"]]
+    uncertainties = [
+        pair["uncertainty_ev_per_cation"]
+        for pair in hosts.values()
+        if pair["uncertainty_ev_per_cation"] is not None
+    ]
+    return CandidateDoc(
+        rank=0,
+        dopant=dopant,
+        verdict=verdict,
+        reasons=reasons,
+        rock_salt_formation_energy_ev_per_formula={
+            f.engine: {"raw": f.raw_ev_per_formula, "corrected": f.corrected_ev_per_formula}
+            for f in formations
+        },
+        rock_salt_reduction_dmu_o_ev={f.engine: f.reduction_dmu_o_ev for f in formations},
+        metal_in_host_window={
+            host: {"computed": {f.engine: None for f in formations}, "measured": None}
+            for host in hosts
+        },
+        mixing={
+            host: {m.engine: _mixing_json(m) for m in mixings if m.host == host} for host in hosts
+        },
+        hosts=hosts,
+        score_ev_per_cation=max(values, default=None),
+        uncertainty_ev=max(uncertainties, default=None),
+    )
+
+
+STRONG_ATTRACTION_EV_PER_CATION = -0.1
+"""Below this, mixing is more than size and bond energy: a cation reduces the other."""
+
+DISTORTION_EV_PER_FORMULA = 0.05
+"""A rock salt that gains more than this in a larger cell is said to be none."""
+
+
+def _mixing_json(document: MixingDoc) -> dict[str, Any]:
+    return {
+        "enthalpy_ev_per_cation": [
+            {"fraction": p.fraction, "value": p.value, "spread": p.spread, "lowest": p.lowest}
+            for p in document.points
+        ],
+        "solubility_limit": document.solubility_limit,
+        "critical_temperature_k": document.critical_temperature_k,
+        "temperature_k": document.temperature_k,
+        "verdict": document.verdict,
+    }
+
+
+def rank(
+    campaign: Campaign, candidates: Iterable[CandidateDoc], counts: Mapping[str, Any]
+) -> RankingDoc:
+    """Put candidates in order: by verdict, then by the largest mean mixing enthalpy."""
+    ordered = sorted(
+        candidates,
+        key=lambda c: (
+            VERDICT_ORDER[c.verdict],
+            c.score_ev_per_cation is None,
+            c.score_ev_per_cation or 0.0,
+            c.dopant,
+        ),
+    )
+    engines = {}
+    for name in campaign.engines:
+        engine = get_engine(name)
+        engines[name] = {
+            "version": engine.version,
+            "energy_scale": engine.scale.name,
+            "correction": engine.scale.correction,
+            "description": engine.scale.description,
+        }
+    return RankingDoc(
+        campaign=campaign.name,
+        engines=engines,
+        counts=dict(counts),
+        candidates=[c.model_copy(update={"rank": i}) for i, c in enumerate(ordered, start=1)],
+        rules=rules_in_words(campaign.thresholds, campaign.temperature),
+        temperature_k=campaign.temperature,
+        hosts=campaign.hosts,
+    )
+
+
+def derive(
+    campaign: Campaign, summaries: Iterable[Summary], counts: Mapping[str, Any]
+) -> tuple[list[FormationEnergyDoc], list[MixingDoc], RankingDoc]:
+    """Return everything that follows from the calculations that are there.
+
+    Parameters
+    ----------
+    summaries
+        Finished and failed calculations of the campaign.
+    counts
+        What the ranking says about numbers of calculations; failed ones are added to 'rejected'.
+    """
+    results = Results(summaries)
+    formations = [
+        formation_energy(results, engine, cation)
+        for cation in campaign.cations
+        for engine in campaign.engines
+    ]
+    mixings = [
+        mixing(campaign, results, engine, dopant, host)
+        for dopant, host in campaign.pairs
+        for engine in campaign.engines
+    ]
+    rejected = [
+        {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
+        for s in results.failed
+    ]
+    counts = {**counts, "rejected": [*counts.get("rejected", []), *rejected]}
+    candidates = [candidate(campaign, d, formations, mixings) for d in campaign.screened]
+    return formations, mixings, rank(campaign, candidates, counts)

@@ -1,0 +1,177 @@
+"""Run calculations in worker processes; the caller gets each result as it is finished.
+
+A worker holds one calculation at a time. It ends with its parent, ignores Ctrl-C and SIGTERM (the
+parent decides), and when it dies its calculation is tried once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing as mp
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, cast
+
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.stores.documents import CalculationDoc
+from rocksalt.workflows.calculate import calculate, failed_document
+from rocksalt.workflows.plan import Calculation
+from rocksalt.workflows.threads import limit_threads
+
+MAX_ATTEMPTS = 2
+POLL_S = 0.5
+EXIT_S = 5.0
+_PARENT_DECIDES = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    calculation: Calculation | None = None
+
+
+def compute(
+    calculations: Iterable[Calculation],
+    n_workers: int = 1,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Generator[CalculationDoc, None, None]:
+    """Yield the document of each calculation as it is finished.
+
+    Parameters
+    ----------
+    calculations
+        Each at most once.
+    n_workers
+        Number of processes. 1 computes in this process.
+    stopping
+        Asked between calculations; once it is true no new one is started and those that are
+        running are finished.
+
+    Raises
+    ------
+    RocksaltError
+        When an engine is not installed.
+    """
+    if n_workers == 1:
+        limit_threads()
+        for calculation in calculations:
+            if stopping():
+                return
+            yield calculate(calculation)
+        return
+    yield from _Pool(calculations, n_workers, stopping).run()
+
+
+class _Pool:
+    def __init__(
+        self, calculations: Iterable[Calculation], n_workers: int, stopping: Callable[[], bool]
+    ) -> None:
+        self.todo = deque(calculations)
+        self.attempts: dict[str, int] = {}
+        self.stopping = stopping
+        self.context = mp.get_context("spawn")
+        self.workers = [self._start() for _ in range(min(n_workers, len(self.todo)))]
+
+    def _start(self) -> _Worker:
+        here, there = self.context.Pipe()
+        process = self.context.Process(target=_work, args=(there, os.getpid()), daemon=True)
+        resource_tracker.ensure_running()  # its start would unblock what is blocked next
+        # A worker's first seconds go into imports: Ctrl-C must not reach it there either.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENT_DECIDES)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        there.close()
+        return _Worker(process, here)
+
+    def run(self) -> Iterator[CalculationDoc]:
+        try:
+            for worker in self.workers:
+                self._give(worker)
+            while any(worker.calculation for worker in self.workers):
+                busy = {w.pipe: w for w in self.workers if w.calculation}
+                for pipe in wait(list(busy), timeout=POLL_S):
+                    yield from self._receive(busy[cast(Connection, pipe)])  # none but ours
+        finally:
+            for worker in self.workers:  # a closed pipe tells an idle worker to leave by itself
+                worker.pipe.close()
+            for worker in self.workers:
+                if worker.calculation is None:
+                    worker.process.join(EXIT_S)
+                worker.process.kill()
+                worker.process.join()
+
+    def _give(self, worker: _Worker) -> None:
+        """Hand the next calculation to a worker, or leave it without one."""
+        worker.calculation = None
+        if self.todo and not self.stopping():
+            calculation = self.todo.popleft()
+            self.attempts[calculation.key] = self.attempts.get(calculation.key, 0) + 1
+            worker.calculation = calculation
+            with contextlib.suppress(OSError):  # a dead worker shows when its pipe is read
+                worker.pipe.send(calculation)
+
+    def _receive(self, worker: _Worker) -> Iterator[CalculationDoc]:
+        calculation = worker.calculation
+        assert calculation is not None
+        try:
+            answer: Any = worker.pipe.recv()
+        except (EOFError, OSError):
+            yield from self._replace(worker, calculation)
+            return
+        if isinstance(answer, RocksaltError):
+            raise answer
+        self._give(worker)
+        yield answer
+
+    def _replace(self, worker: _Worker, calculation: Calculation) -> Iterator[CalculationDoc]:
+        """Start a new worker for one that died; try its calculation again, once."""
+        worker.process.join()
+        code = worker.process.exitcode
+        worker.pipe.close()
+        if self.attempts[calculation.key] < MAX_ATTEMPTS:
+            self.todo.appendleft(calculation)
+        else:
+            cause = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            yield failed_document(
+                calculation, f"its worker process died {MAX_ATTEMPTS} times ({cause})"
+            )
+        fresh = self._start()
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        self._give(worker)
+
+
+def _work(pipe: Connection, parent: int) -> None:
+    """Compute what comes through the pipe until it closes."""
+    for signum in _PARENT_DECIDES:
+        signal.signal(signum, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENT_DECIDES)
+    _end_with_parent(parent)
+    limit_threads()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            calculation = pipe.recv()
+            try:
+                answer: Any = calculate(calculation)
+            except RocksaltError as error:
+                answer = error
+            pipe.send(answer)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have this process killed when its parent dies, so that no orphan computes on."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1  # noqa: N806  (the kernel's name, linux/prctl.h)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the call
+            os._exit(1)

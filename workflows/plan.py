@@ -1,0 +1,248 @@
+"""From a campaign to the calculations it needs, each with the hash that is its identity."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from emmet.core.types.pymatgen_types.structure_adapter import StructureType
+from pydantic import BaseModel, ConfigDict
+from pymatgen.core import Structure
+
+from rocksalt.screening.identity import digest, structure_fingerprint
+from rocksalt.screening.mixtures import (
+    CATION_CELLS,
+    QUASI_RANDOM_CELLS,
+    arrangements,
+    rock_salt_supercell,
+)
+from rocksalt.screening.prototypes import (
+    Start,
+    element_starts,
+    oxygen_starts,
+    rock_salt_starts,
+)
+from rocksalt.stores.documents import Role
+from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.engines import get_engine
+from rocksalt.workflows.relaxer import RelaxationSettings
+
+
+class Calculation(BaseModel):
+    """One thing to compute: structure, role, engine and settings.
+
+    Attributes
+    ----------
+    fingerprint
+        The structure's, the same for all its settings.
+    cell
+        'primitive', or the size of a larger cell in which the structure may leave its symmetry.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Role
+    label: str
+    engine: str
+    structure: StructureType
+    fingerprint: str
+    prototype: str
+    relaxation: RelaxationSettings
+    cell: str = "primitive"
+    multiplicity: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but structure, role and engine that the result depends on."""
+        return {"cell": self.cell, **self.relaxation.model_dump(mode="json")}
+
+    @cached_property
+    def key(self) -> str:
+        """The calculation's identity: a hash of its inputs."""
+        return calculation_key(
+            self.role,
+            self.fingerprint,
+            self.engine,
+            get_engine(self.engine).model_version,
+            self.settings,
+        )
+
+    def with_engine(self, engine: str) -> Calculation:
+        """Return the same calculation with another engine."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Calculation.model_construct(**{**fields, "engine": engine})
+
+    @property
+    def cation_fractions(self) -> dict[str, float]:
+        """Share of each element among those other than oxygen."""
+        return cation_fractions(self.structure)
+
+
+def calculation_key(
+    role: str, fingerprint: str, engine: str, model_version: str, settings: dict[str, Any]
+) -> str:
+    """Return the hash of a calculation's inputs; the same inputs give the same key anywhere."""
+    return digest([role, fingerprint, engine, model_version, settings])
+
+
+def cation_fractions(structure: Structure) -> dict[str, float]:
+    """Return the share of each element among the sites that are not oxygen, by symbol."""
+    counts = Counter(s.specie.symbol for s in structure if s.specie.symbol != "O")
+    total = sum(counts.values())
+    return {symbol: counts[symbol] / total for symbol in sorted(counts)}
+
+
+@dataclass
+class Plan:
+    """The calculations of a campaign, each once, in the order in which they should run.
+
+    Attributes
+    ----------
+    calculations
+        By key. Elements, oxygen and end members come before mixtures, engine by engine.
+    n_merged
+        How many planned structures turned out to be one that was there already.
+    notes
+        What was left out, in words.
+    """
+
+    calculations: dict[str, Calculation] = field(default_factory=dict)
+    n_merged: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, calculation: Calculation) -> None:
+        """Take a calculation in unless it is there."""
+        if calculation.key in self.calculations:
+            self.n_merged += 1
+        else:
+            self.calculations[calculation.key] = calculation
+
+    def arrangements(self) -> dict[str, tuple[str, int | None]]:
+        """Return name and multiplicity of every mixture in this plan's cells, by key."""
+        return {
+            key: (calculation.prototype, calculation.multiplicity)
+            for key, calculation in self.calculations.items()
+            if calculation.role == "mixture"
+        }
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return the number of calculations by engine and role."""
+        table: dict[str, dict[str, int]] = {}
+        for calculation in self.calculations.values():
+            row = table.setdefault(calculation.engine, {})
+            row[calculation.role] = row.get(calculation.role, 0) + 1
+        return table
+
+
+def make_plan(campaign: Campaign) -> Plan:
+    """Return the calculations of a campaign.
+
+    Raises
+    ------
+    RocksaltError
+        When an engine is not known or a fraction fits no cell.
+    """
+    plan = Plan(notes=campaign.notes)
+    first = campaign.engines[0]
+    structures = [
+        *reference_calculations(campaign, first),
+        *mixture_calculations(campaign, first),
+    ]
+    for engine in campaign.engines:  # structures and fingerprints are made once
+        for calculation in structures:
+            plan.add(calculation if engine == first else calculation.with_engine(engine))
+    return plan
+
+
+def reference_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
+    """Yield oxygen, the elements and the end members of a campaign with one engine."""
+    yield from oxygen_calculations(campaign, engine)
+    for cation in campaign.cations:
+        yield from cation_calculations(campaign, engine, cation)
+
+
+def oxygen_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
+    """Yield the candidates for the O2 reference with one engine."""
+    for start in oxygen_starts():
+        yield _from_start(campaign, engine, "oxygen", start, f"O2 {start.prototype}")
+
+
+def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterator[Calculation]:
+    """Yield the element and the rock salt of one cation with one engine.
+
+    The rock salt is relaxed in its primitive cell, and once more in each cell in which mixtures are
+    made: a mixture can distort there, and its end members must have the same freedom.
+    """
+    for start in element_starts(cation):
+        yield _from_start(campaign, engine, "element", start, f"{cation} {start.prototype}")
+    for start in rock_salt_starts(cation):
+        yield _from_start(campaign, engine, "end-member", start, f"{cation}O {start.prototype}")
+    for size, quasi_random in (
+        (campaign.supercell.enumerated, False),
+        (campaign.supercell.sqs, True),
+    ):
+        if not size:
+            continue
+        cell = rock_salt_supercell(cation, size, quasi_random=quasi_random)
+        special = quasi_random and QUASI_RANDOM_CELLS[size] != CATION_CELLS[size]
+        name = f"{size} cations, elongated" if special else f"{size} cations"
+        yield Calculation(
+            role="end-member",
+            label=f"{cation}O rock-salt, {name}",
+            engine=engine,
+            structure=cell,
+            fingerprint=structure_fingerprint(cell),
+            prototype=f"rock-salt, {name}",
+            relaxation=campaign.relaxation_settings(),
+            cell=name,
+        )
+
+
+def mixture_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
+    """Yield the mixtures of a campaign with one engine."""
+    for dopant, host in campaign.pairs:
+        yield from pair_calculations(campaign, engine, dopant, host)
+
+
+def pair_calculations(
+    campaign: Campaign, engine: str, dopant: str, host: str
+) -> Iterator[Calculation]:
+    """Yield the mixtures of one pair with one engine, at all fractions."""
+    for fraction in campaign.fractions:
+        for arrangement in arrangements(
+            dopant,
+            host,
+            fraction,
+            enumerated_cations=campaign.supercell.enumerated,
+            sqs_cations=campaign.supercell.sqs,
+            max_orderings=None if campaign.orderings == "all" else campaign.orderings,
+            seed=campaign.seed,
+        ):
+            formula = arrangement.structure.composition.reduced_formula
+            yield Calculation(
+                role="mixture",
+                label=f"{formula} {arrangement.name}",
+                engine=engine,
+                structure=arrangement.structure,
+                fingerprint=arrangement.fingerprint,
+                prototype=arrangement.name,
+                relaxation=campaign.relaxation_settings(),
+                multiplicity=arrangement.multiplicity,
+            )
+
+
+def _from_start(
+    campaign: Campaign, engine: str, role: Role, start: Start, label: str
+) -> Calculation:
+    return Calculation(
+        role=role,
+        label=label,
+        engine=engine,
+        structure=start.structure,
+        fingerprint=structure_fingerprint(start.structure),
+        prototype=start.prototype,
+        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell),
+    )
