@@ -1,0 +1,183 @@
+"""Which phases an oxygen potential allows at a fixed ratio of the cations, and who is metal there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rocksalt.screening.errors import RocksaltError
+from rocksalt.screening.hull import Hull, HullEntry, make_hull
+
+MetalState = Literal["oxide", "partial", "metal"]
+
+_SAME_POTENTIAL_EV = 1e-7
+
+
+@dataclass(frozen=True)
+class Window:
+    """The phases between two oxygen potentials.
+
+    Attributes
+    ----------
+    from_dmu_o_ev, to_dmu_o_ev
+        Ends in eV per O, 0 at the O2 reference; the lowest window begins at minus infinity. Above 0
+        oxygen condenses.
+    phases
+        Each with its share of the atoms.
+    oxygen_per_cation
+        O atoms per cation.
+    """
+
+    from_dmu_o_ev: float
+    to_dmu_o_ev: float
+    phases: tuple[tuple[HullEntry, float], ...]
+    oxygen_per_cation: float
+
+    def holds_metal(self, symbol: str) -> bool:
+        """Whether a phase without oxygen holds the element."""
+        return any(
+            entry.amounts.get(symbol, 0) > 0 and not entry.amounts.get("O", 0)
+            for entry, _ in self.phases
+        )
+
+
+def oxygen_windows(hull: Hull, cations: Mapping[str, float]) -> list[Window]:
+    """Return the stable phases against the oxygen potential at a fixed ratio of the cations.
+
+    Parameters
+    ----------
+    hull
+        Of a system with oxygen.
+    cations
+        Amount of each element but oxygen; elements of the system that are left out are absent.
+
+    Returns
+    -------
+    list
+        From the lowest potential (metals) to 0 (O2), each window beginning where the one before
+        ends.
+
+    Raises
+    ------
+    RocksaltError
+        For a system without oxygen, or cations that are empty or outside it.
+
+    Notes
+    -----
+    Along the line of oxygen content y at fixed cations r the hull is the envelope of lines, one per
+    facet, with intercept sum_c mu_c r_c and slope mu_O. Where the slope jumps, the phases do not
+    change between the two slopes: a grand-potential window, exact without any scan. The quantity is
+    that of Ong et al., Chem. Mater. 20, 1798 (2008).
+    """
+    if "O" not in hull.elements:
+        raise RocksaltError(
+            f"the system {hull.chemical_system} has no oxygen: add O2 and oxides to the entries"
+        )
+    given = {e: n for e, n in cations.items() if n}
+    if "O" in given:
+        raise RocksaltError("oxygen is not a cation: give the amounts of the other elements")
+    shares = hull.fractions(given)
+    oxygen = hull.elements.index("O")
+    slopes = hull.chemical_potentials_ev[:, oxygen]
+    intercepts = hull.chemical_potentials_ev @ shares
+    lines = _upper_envelope(slopes, intercepts)
+    ends = [-np.inf, *(min(slope, 0.0) for slope, _ in lines)]
+    contents = [0.0]
+    for (slope, intercept), (next_slope, next_intercept) in zip(lines, lines[1:], strict=False):
+        contents.append((intercept - next_intercept) / (next_slope - slope))
+    total = sum(given.values())
+    windows = []
+    for low, high, content in zip(ends, ends[1:], contents, strict=False):
+        if high - low < _SAME_POTENTIAL_EV:
+            continue
+        amounts = {e: n / total for e, n in given.items()} | {"O": float(content)}
+        phases = tuple(hull.decomposition(amounts))
+        windows.append(Window(float(low), float(high), phases, float(content)))
+    return windows
+
+
+def _upper_envelope(
+    slopes: NDArray[np.float64], intercepts: NDArray[np.float64]
+) -> list[tuple[float, float]]:
+    """Return the lines that are highest somewhere at y >= 0, by rising slope."""
+    best: list[tuple[float, float]] = []
+    for i in np.lexsort((intercepts, slopes)):
+        slope, intercept = float(slopes[i]), float(intercepts[i])
+        if best and slope - best[-1][0] < _SAME_POTENTIAL_EV:
+            intercept = max(intercept, best.pop()[1])
+        while best and intercept >= best[-1][1] - 1e-12:  # at y = 0 and beyond, never lower
+            best.pop()
+        while len(best) > 1 and _crossing(best[-2], (slope, intercept)) <= _crossing(
+            best[-2], best[-1]
+        ):
+            best.pop()
+        best.append((slope, intercept))
+    return best
+
+
+def _crossing(first: tuple[float, float], second: tuple[float, float]) -> float:
+    return (first[1] - second[1]) / (second[0] - first[0])
+
+
+def rock_salt_window(hull: Hull, host: str) -> tuple[float, float] | None:
+    """Return the oxygen potentials [from, to] in eV at which HO is stable, or None.
+
+    Only phases of the host and oxygen count: the question is what its rock salt endures.
+
+    Raises
+    ------
+    RocksaltError
+        When the host or oxygen is outside the system.
+    """
+    binary = make_hull((e for e in hull.entries if _within(e, {host, "O"})), (host, "O"))
+    for window in oxygen_windows(binary, {host: 1}):
+        if abs(window.oxygen_per_cation - 1) < 1e-6 and len(window.phases) == 1:
+            return window.from_dmu_o_ev, window.to_dmu_o_ev
+    return None
+
+
+def _within(entry: HullEntry, elements: set[str]) -> bool:
+    return {e for e, n in entry.amounts.items() if n} <= elements
+
+
+def metal_in_host_window(
+    hull: Hull, dopant: str, host: str, cations: Mapping[str, float] | None = None
+) -> MetalState | None:
+    """Return whether a dopant stays oxidised wherever the host's rock salt HO is stable.
+
+    Parameters
+    ----------
+    hull
+        Of a system with dopant, host and oxygen.
+    dopant, host
+        Their symbols.
+    cations
+        Ratio of the cations; 1:1 of dopant and host when not given.
+
+    Returns
+    -------
+    'oxide', 'partial', 'metal' or None
+        'oxide' when no phase of the dopant is free of oxygen anywhere in HO's window, 'metal' when
+        one is everywhere, 'partial' otherwise; None when HO is on no hull.
+
+    Raises
+    ------
+    RocksaltError
+        For elements outside the system.
+    """
+    ends = rock_salt_window(hull, host)
+    if ends is None:
+        return None
+    low, high = ends
+    is_metal = []
+    for window in oxygen_windows(hull, cations or {dopant: 1, host: 1}):
+        overlap = min(window.to_dmu_o_ev, high) - max(window.from_dmu_o_ev, low)
+        if overlap > _SAME_POTENTIAL_EV:
+            is_metal.append(window.holds_metal(dopant))
+    if all(is_metal):
+        return "metal"
+    return "partial" if any(is_metal) else "oxide"
