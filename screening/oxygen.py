@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -87,7 +88,7 @@ def oxygen_windows(hull: Hull, cations: Mapping[str, float]) -> list[Window]:
     lines = _upper_envelope(slopes, intercepts)
     ends = [-np.inf, *(min(slope, 0.0) for slope, _ in lines)]
     contents = [0.0]
-    for (slope, intercept), (next_slope, next_intercept) in zip(lines, lines[1:], strict=False):
+    for (slope, intercept), (next_slope, next_intercept) in itertools.pairwise(lines):
         contents.append((intercept - next_intercept) / (next_slope - slope))
     total = sum(given.values())
     windows = []
