@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from ase.data import atomic_numbers, chemical_symbols, reference_states
@@ -30,6 +31,7 @@ ELEMENT_SETS: dict[str, tuple[str, ...]] = {
 }
 """Names that a campaign may use in place of lists of symbols."""
 
+_LITHIATED = re.compile(r"Li0\.5(?P<metal>[A-Z][a-z]?)0\.5")
 _NOT_CATIONS = {"He", "Ne", "Ar", "Kr", "Xe", "H", "C", "Se", "Te"}
 _KNOWN_LATTICES = {"fcc", "bcc", "hcp", "diamond", "bct", "rhombohedral"}
 _OWN_CELLS = {"Mn", "Ga"}
@@ -62,6 +64,27 @@ def check_cation(symbol: str) -> str:
             f"{symbol!r} cannot be screened: no elemental reference structure is known for it"
         )
     return symbol
+
+
+def host_cations(host: str) -> tuple[str, ...]:
+    """Return the cations of a host's rock salt, in equal shares.
+
+    Parameters
+    ----------
+    host
+        A symbol, or for the disordered rock salt with lithium a formula like 'Li0.5Mn0.5'.
+
+    Raises
+    ------
+    RocksaltError
+        For a cation that is not known, or that is Li twice.
+    """
+    lithiated = _LITHIATED.fullmatch(host)
+    if lithiated is None:
+        return (check_cation(host),)
+    if lithiated["metal"] == "Li":
+        raise RocksaltError(f"{host!r} is all lithium: give a metal beside it, like Li0.5Mn0.5")
+    return ("Li", check_cation(lithiated["metal"]))
 
 
 def is_late_row(symbol: str) -> bool:

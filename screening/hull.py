@@ -21,10 +21,13 @@ from rocksalt.screening.scales import Energy, common_scale
 STABLE_EV_PER_ATOM = 1e-8
 """On the hull within rounding."""
 
-_FLAT = 1e-8
-"""Determinant of a facet's compositions below which it stands upright: no plane over the system."""
+_UPRIGHT = 1e10
+"""Condition number of a facet's compositions above which it stands upright: no plane over the
+system. A determinant does not tell: it is as small for facets between large cells that differ by a
+few atoms, and those count."""
 
 _DECIMALS = 10
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,13 @@ class Hull:
             For an energy on another scale.
         """
         common_scale(energy_ev, Energy(0.0, self.scale))
-        n_atoms = sum(amounts.values())
-        references = sum(
-            n * self.references[e].energy_ev / self.references[e].n_atoms
-            for e, n in amounts.items()
-            if n
+        fractions = self.fractions(amounts)
+        references = (
+            self.references[e].energy_ev / self.references[e].n_atoms for e in self.elements
         )
-        return (energy_ev.ev - references) / n_atoms - self.energy_ev_per_atom(amounts)
+        reference = sum(x * energy for x, energy in zip(fractions, references, strict=True))
+        formation = energy_ev.ev / sum(amounts.values()) - reference
+        return float(formation - (self.chemical_potentials_ev @ fractions).max())
 
     def decomposition(self, amounts: Mapping[str, float]) -> list[tuple[HullEntry, float]]:
         """Return the stable phases that a composition falls apart into.
@@ -173,7 +176,7 @@ class Hull:
         """
         target = self.fractions(amounts)
         energies = self.chemical_potentials_ev @ target
-        shares: NDArray[np.float64] | None = None
+        shares: NDArray[np.floating] | None = None
         vertices: NDArray[np.int64] = self.vertices[0]
         for facet in np.flatnonzero(energies >= energies.max() - 1e-9):
             corners = _fractions(
@@ -235,7 +238,7 @@ def make_hull(entries: Iterable[HullEntry], elements: Iterable[str] | None = Non
     corners = _lowest_of_each_composition(kept, fractions, formation)
     vertices = _facets(fractions, formation, corners)
     planes = np.linalg.solve(fractions[vertices], formation[vertices][..., None])[..., 0]
-    above = formation - (fractions @ planes.T).max(axis=1)
+    above = formation - _envelope(planes, fractions)
     above[np.abs(above) < STABLE_EV_PER_ATOM] = 0.0
     on_hull = sorted(int(i) for i in corners if above[i] <= STABLE_EV_PER_ATOM)
     return Hull(
@@ -292,6 +295,12 @@ def _fractions(
     return amounts / totals
 
 
+def _envelope(planes: NDArray[np.float64], fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the highest plane at each composition, by blocks: all at once fill the memory."""
+    blocks = (fractions[i : i + _BLOCK] for i in range(0, len(fractions), _BLOCK))
+    return np.concatenate([(block @ planes.T).max(axis=1) for block in blocks])
+
+
 def _lowest_of_each_composition(
     entries: Sequence[HullEntry],
     fractions: NDArray[np.float64],
@@ -318,8 +327,10 @@ def _facets(
         return corners[None, :]
     points = np.column_stack([fractions[corners, 1:], formation[corners]])
     # A point above the middle: with it every facet but those of the lower hull holds that point.
-    points = np.vstack([points, [*([1 / n_elements] * (n_elements - 1)), 1.0 + np.ptp(formation)]])
+    points = np.vstack(
+        [points, [*([1 / n_elements] * (n_elements - 1)), 1.0 + np.ptp(formation[corners])]]
+    )
     simplices = ConvexHull(points, qhull_options="Qt").simplices
     simplices = corners[simplices[(simplices < len(corners)).all(axis=1)]]
-    upright = np.abs(np.linalg.det(fractions[simplices])) < _FLAT
+    upright = np.linalg.cond(fractions[simplices]) > _UPRIGHT
     return np.sort(simplices[~upright], axis=1)

@@ -1,4 +1,4 @@
-"""Which phases an oxygen potential allows at a fixed ratio of the cations, and who is metal there."""
+"""Which phases an oxygen potential allows at a fixed ratio of the cations, and who is metal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rocksalt.screening.hull import Hull, HullEntry, make_hull
 MetalState = Literal["oxide", "partial", "metal"]
 
 _SAME_POTENTIAL_EV = 1e-7
+SMALL_SHARE = 1e-6
+_SAME_OXYGEN_PER_CATION = 1e-7
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def oxygen_windows(hull: Hull, cations: Mapping[str, float]) -> list[Window]:
     Along the line of oxygen content y at fixed cations r the hull is the envelope of lines, one per
     facet, with intercept sum_c mu_c r_c and slope mu_O. Where the slope jumps, the phases do not
     change between the two slopes: a grand-potential window, exact without any scan. The quantity is
-    that of Ong et al., Chem. Mater. 20, 1798 (2008).
+    that of Ong et al., Chemistry of Materials 20, 1798 (2008).
     """
     if "O" not in hull.elements:
         raise RocksaltError(
@@ -106,17 +108,18 @@ def _upper_envelope(
 ) -> list[tuple[float, float]]:
     """Return the lines that are highest somewhere at y >= 0, by rising slope."""
     best: list[tuple[float, float]] = []
+    starts: list[float] = []  # the y from which each of the best is the highest
     for i in np.lexsort((intercepts, slopes)):
-        slope, intercept = float(slopes[i]), float(intercepts[i])
-        if best and slope - best[-1][0] < _SAME_POTENTIAL_EV:
-            intercept = max(intercept, best.pop()[1])
-        while best and intercept >= best[-1][1] - 1e-12:  # at y = 0 and beyond, never lower
+        line = float(slopes[i]), float(intercepts[i])
+        if best and line[0] - best[-1][0] < _SAME_POTENTIAL_EV:
+            line = line[0], max(line[1], best.pop()[1])
+            starts.pop()
+        # Facets that only touch the line y share a point with it, up to rounding.
+        while best and _crossing(best[-1], line) <= starts[-1] + _SAME_OXYGEN_PER_CATION:
             best.pop()
-        while len(best) > 1 and _crossing(best[-2], (slope, intercept)) <= _crossing(
-            best[-2], best[-1]
-        ):
-            best.pop()
-        best.append((slope, intercept))
+            starts.pop()
+        starts.append(_crossing(best[-1], line) if best else 0.0)
+        best.append(line)
     return best
 
 
@@ -145,10 +148,10 @@ def _within(entry: HullEntry, elements: set[str]) -> bool:
     return {e for e, n in entry.amounts.items() if n} <= elements
 
 
-def metal_in_host_window(
+def metal_share_of_host_window(
     hull: Hull, dopant: str, host: str, cations: Mapping[str, float] | None = None
-) -> MetalState | None:
-    """Return whether a dopant stays oxidised wherever the host's rock salt HO is stable.
+) -> float | None:
+    """Return in how much of the window of the host's rock salt HO a dopant is metal.
 
     Parameters
     ----------
@@ -161,9 +164,9 @@ def metal_in_host_window(
 
     Returns
     -------
-    'oxide', 'partial', 'metal' or None
-        'oxide' when no phase of the dopant is free of oxygen anywhere in HO's window, 'metal' when
-        one is everywhere, 'partial' otherwise; None when HO is on no hull.
+    float or None
+        Share of the window's width in dmu_O where a phase without oxygen holds the dopant; None
+        when HO is on no hull.
 
     Raises
     ------
@@ -174,11 +177,34 @@ def metal_in_host_window(
     if ends is None:
         return None
     low, high = ends
-    is_metal = []
+    metal_ev = 0.0
     for window in oxygen_windows(hull, cations or {dopant: 1, host: 1}):
-        overlap = min(window.to_dmu_o_ev, high) - max(window.from_dmu_o_ev, low)
-        if overlap > _SAME_POTENTIAL_EV:
-            is_metal.append(window.holds_metal(dopant))
-    if all(is_metal):
-        return "metal"
-    return "partial" if any(is_metal) else "oxide"
+        overlap_ev = min(window.to_dmu_o_ev, high) - max(window.from_dmu_o_ev, low)
+        if overlap_ev > 0 and window.holds_metal(dopant):
+            metal_ev += overlap_ev
+    return metal_ev / (high - low)
+
+
+def metal_in_host_window(
+    hull: Hull, dopant: str, host: str, cations: Mapping[str, float] | None = None
+) -> MetalState | None:
+    """Return whether a dopant stays oxidised wherever the host's rock salt HO is stable.
+
+    Parameters and errors are those of `metal_share_of_host_window`.
+
+    Returns
+    -------
+    'oxide', 'partial', 'metal' or None
+        'oxide' when no phase of the dopant is free of oxygen anywhere in HO's window, 'metal' when
+        one is everywhere, 'partial' otherwise; None when HO is on no hull.
+    """
+    return metal_state(metal_share_of_host_window(hull, dopant, host, cations))
+
+
+def metal_state(share: float | None) -> MetalState | None:
+    """Return the word for a share of `metal_share_of_host_window`, to a millionth of the window."""
+    if share is None:
+        return None
+    if share < SMALL_SHARE:
+        return "oxide"
+    return "metal" if share > 1 - SMALL_SHARE else "partial"

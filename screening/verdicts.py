@@ -45,6 +45,18 @@ class Thresholds(BaseModel):
     formation_uncertainty_ev_per_formula: float = Field(
         0.2, ge=0, description="smallest standard uncertainty of dEf(MO)"
     )
+    above_hull_ev_per_atom: float = Field(
+        0.07, ge=0, description="a mixture may lie this far above the hull of M-H-O"
+    )
+    above_hull_uncertainty_ev_per_atom: float = Field(
+        0.03, ge=0, description="smallest standard uncertainty of an energy above the hull"
+    )
+    oxygen_retention_ev: float = Field(
+        -0.2, description="a dopant may change the lowest vacancy energy by this, 0 is none"
+    )
+    oxygen_retention_uncertainty_ev: float = Field(
+        0.1, ge=0, description="smallest standard uncertainty of that change"
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 SCHEMA_VERSION = 1
 """Raised when a stored document changes shape in a way that an older reader would misread."""
 
-Role = Literal["element", "oxygen", "end-member", "mixture"]
+Role = Literal["element", "oxygen", "end-member", "mixture", "competing-phase", "series", "vacancy"]
 Verdict = Literal["pass", "undecided", "fail"]
 MixingVerdict = Literal["mixes", "undecided", "separates"]
 
@@ -63,6 +63,12 @@ class CalculationDoc(StructureMetadata):
     )
     state: Literal["done", "failed"] = Field(description="'failed' keeps the reason in error")
     error: str | None = Field(None, description="Why the calculation failed, one line")
+    junk: str | None = Field(
+        None, description="Why the relaxed structure is not the phase that it started as"
+    )
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="What a series, vacancy or phase is of"
+    )
     warnings: list[str] = Field(default_factory=list, description="What a reader must know")
     initial_structure: StructureType | None = Field(None, description="Structure before relaxation")
     structure: StructureType | None = Field(None, description="Relaxed structure")
@@ -230,21 +236,21 @@ class CandidateDoc(Document):
     hosts: dict[str, dict[str, Any]] = Field(
         description="Per host, over all engines: mean, uncertainty, verdict and its rule"
     )
+    above_hull_ev_per_atom: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Per host: fraction, value by engine, decomposition"
+    )
+    oxygen_retention_ev: dict[str, float | None] = Field(
+        default_factory=dict, description="Change of the lowest vacancy energy, by engine"
+    )
+    criteria: dict[str, Verdict | None] = Field(
+        default_factory=dict, description="Verdict of each criterion; None where not computed"
+    )
+    front: int | None = Field(None, description="Pareto front among those of the same verdict")
     score_ev_per_cation: float | None = Field(
         description="Largest mean mixing enthalpy over hosts and fractions: the order in a verdict"
     )
     uncertainty_ev: float | None
     evidence: list[dict[str, Any]] = Field(default_factory=list)
-
-
-class DopantDoc(Document):
-    """All that a job derives about one dopant."""
-
-    candidate: CandidateDoc
-    formation_energies: list[FormationEnergyDoc]
-    mixings: list[MixingDoc]
-    failed: list[dict[str, str]] = Field(description="What failed, and why")
-    n_calculations: int
 
 
 class RankingDoc(Document):

@@ -97,6 +97,10 @@ class Summary(BaseModel):
     multiplicity: int | None = None
     state: str
     error: str | None = None
+    junk: str | None = None
+    details: dict[str, Any] = {}
+    composition_reduced: dict[str, float] = {}
+    symmetry: dict[str, Any] | None = None
     warnings: list[str] = []
     energy_ev_per_atom: float | None = None
     nsites: int

@@ -10,14 +10,20 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from rocksalt.screening.errors import CalculationError, RocksaltError
+from rocksalt.screening.phases import junk_reason
+from rocksalt.screening.vacancies import prepare
 from rocksalt.stores.documents import CalculationDoc
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.engines import get_calculator, get_engine
-from rocksalt.workflows.plan import Calculation
-from rocksalt.workflows.relaxer import relax
+from rocksalt.workflows.relaxer import RelaxationSettings, relax
 from rocksalt.workflows.threads import one_thread
 
 OXYGEN_DIMER_ANGSTROM = 1.7
 """Oxygens nearer than this are oxidised: corrections for O(2-) do not hold."""
+
+N_PARENTS = 4
+_PARENTS: dict[tuple[str, str, RelaxationSettings], Structure] = {}
+"""Relaxed cells of this process that strained and defective ones are made from."""
 
 
 def calculate(calculation: Calculation) -> CalculationDoc:
@@ -29,10 +35,10 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         When the engine is unknown or not installed: then no calculation would succeed.
     """
     calculator = get_calculator(calculation.engine)
-    atoms = to_atoms(calculation.structure)
     try:
         with one_thread():
-            result = relax(atoms, calculator, calculation.relaxation)
+            start, settings = _prepared(calculation)
+            result = relax(to_atoms(start), calculator, settings)
     except CalculationError as error:
         return failed_document(calculation, str(error))
     except RocksaltError:
@@ -45,9 +51,13 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         warnings.append(
             f"an O-O distance is below {OXYGEN_DIMER_ANGSTROM} angstrom: oxygen is oxidised"
         )
+    junk = None
+    if calculation.role == "competing-phase":
+        junk = junk_reason(start, relaxed, result.converged, calculation.prototype)
     return _document(
         calculation,
         state="done",
+        junk=junk,
         structure=relaxed,
         energy_ev=result.energy_ev,
         energy_ev_per_atom=result.energy_ev / len(relaxed),
@@ -62,6 +72,25 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         cpu_s=result.cpu_s,
         warnings=warnings,
     )
+
+
+def _prepared(calculation: Calculation) -> tuple[Structure, RelaxationSettings]:
+    """Return what is to be relaxed, and how.
+
+    Strain and vacancy go into the relaxed cell, of which then only the atoms move. The relaxed cell
+    follows from the calculation's own inputs: it is computed here, once per process and cell.
+    """
+    if calculation.preparation is None:
+        return calculation.structure, calculation.relaxation
+    key = (calculation.engine, calculation.fingerprint, calculation.relaxation)
+    if key not in _PARENTS:
+        if len(_PARENTS) >= N_PARENTS:
+            _PARENTS.clear()
+        calculator = get_calculator(calculation.engine)
+        relaxed = relax(to_atoms(calculation.structure), calculator, calculation.relaxation)
+        _PARENTS[key] = _to_structure(relaxed.atoms)
+    settings = calculation.relaxation.model_copy(update={"relax_cell": False})
+    return prepare(_PARENTS[key], calculation.preparation), settings
 
 
 def failed_document(calculation: Calculation, reason: str) -> CalculationDoc:
@@ -108,6 +137,7 @@ def _document(calculation: Calculation, **fields: Any) -> CalculationDoc:
         cation_fractions=calculation.cation_fractions,
         prototype=calculation.prototype,
         multiplicity=calculation.multiplicity,
+        details=calculation.details,
         initial_structure=calculation.structure,
         **fields,
     )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rocksalt.screening.elements import ELEMENT_SETS, check_cation
+from rocksalt.screening.elements import ELEMENT_SETS, check_cation, host_cations
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
+from rocksalt.screening.lithium import LAYERED_CELLS
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
 from rocksalt.screening.verdicts import Thresholds
 from rocksalt.workflows.engines import expand_engines
 from rocksalt.workflows.relaxer import RelaxationSettings
 
-STAGES = ("rock-salt",)
+STAGES = ("rock-salt", "hull", "lithium-deficient", "oxygen-vacancy")
+LARGEST_STRAIN_PERCENT = 10.0
 MAX_ARRANGEMENTS = 40_000
 """As many ways to place the dopant in the enumerated cell are sorted out in half a minute."""
-LATER_STAGES = ("hull", "lithium-deficient", "oxygen-vacancy")
+LATER_STAGES = ("migration", "dynamics", "adsorption", "electronic-structure")
 
 
 class _Section(BaseModel):
@@ -33,6 +36,19 @@ class Supercell(_Section):
 
     enumerated: int = Field(8, description="all symmetry-distinct arrangements; 0 for none")
     sqs: int = Field(16, description="one special quasi-random arrangement; 0 for none")
+    layered: int = Field(
+        8, description="Li of the metal layer in the lithium-deficient cells: 8 are 96 atoms"
+    )
+    vacancy: int = Field(4, description="the same in the cells that lose an oxygen: 4 are 48 atoms")
+
+    @field_validator("layered", "vacancy")
+    @classmethod
+    def _has_a_layered_cell(cls, value: int) -> int:
+        if value not in LAYERED_CELLS:
+            raise ValueError(
+                f"{value} Li in the metal layer: choose one of {sorted(LAYERED_CELLS)}"
+            )
+        return value
 
     @field_validator("enumerated", "sqs")
     @classmethod
@@ -61,7 +77,9 @@ class Campaign(_Section):
     )
     dopants: list[str] = Field(description="symbols, or sets: " + ", ".join(ELEMENT_SETS))
     hosts: list[str] = Field(
-        ["Mn", "Ni", "Co"], description="cations whose rock salts must take the dopants in"
+        ["Mn", "Ni", "Co"],
+        description="cations whose rock salts must take the dopants in, Li0.5Mn0.5 for the disordered "
+        "one with lithium; the first is also the metal of the layered oxide",
     )
     fractions: list[float] = Field(
         [0.25, 0.5, 0.75], description="shares of the dopant among the cations"
@@ -74,29 +92,34 @@ class Campaign(_Section):
         ["chgnet"],
         description="one or several; committee stands for all potentials that pip brings",
     )
-    stages: list[str] = Field(["rock-salt"], description="what to compute")
+    stages: list[str] = Field(
+        ["rock-salt"], description="what to compute: rock-salt always; " + ", ".join(STAGES[1:])
+    )
+    strains_percent: list[float] = Field(
+        [-2.0, 0.0, 2.0, 4.0], description="of the cells that lose an oxygen; 0 is always there"
+    )
     temperature: float = Field(300.0, gt=0, le=5000, description="K, of mixing and solubility")
     relaxation: Relaxation = Field(Relaxation(), description="of every cell")
     thresholds: Thresholds = Field(Thresholds(), description="of the verdict")
     seed: int = Field(0, ge=0, description="of the quasi-random search and of the start rattle")
     store: str | None = Field(None, description="where results go, unless --store says otherwise")
 
-    @field_validator("dopants", "hosts", "engines", "stages", "fractions", mode="before")
+    @field_validator(
+        *("dopants", "hosts", "engines", "stages", "fractions", "strains_percent"), mode="before"
+    )
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | float | int) else value
 
-    @field_validator("dopants", "hosts")
+    @field_validator("dopants")
     @classmethod
     def _expand_sets(cls, value: list[str]) -> list[str]:
-        if not value:
-            raise ValueError("the list is empty: give at least one element or set")
-        symbols: list[str] = []
-        for entry in value:
-            for symbol in ELEMENT_SETS.get(entry, (entry,)):
-                if symbol not in symbols:
-                    symbols.append(_known_cation(symbol))
-        return symbols
+        return _expanded(value, check_cation)
+
+    @field_validator("hosts")
+    @classmethod
+    def _expand_hosts(cls, value: list[str]) -> list[str]:
+        return _expanded(value, host_cations)
 
     @field_validator("fractions")
     @classmethod
@@ -141,10 +164,22 @@ class Campaign(_Section):
                 raise ValueError(f"{stage!r} is not in this version: use {', '.join(STAGES)}")
             if stage not in STAGES:
                 raise ValueError(f"{stage!r} is not a stage{_nearest(stage, STAGES)}")
-        return value or list(STAGES)
+        return [stage for stage in STAGES if stage == STAGES[0] or stage in value]
+
+    @field_validator("strains_percent")
+    @classmethod
+    def _small_strains(cls, value: list[float]) -> list[float]:
+        for strain in value:
+            if not abs(strain) <= LARGEST_STRAIN_PERCENT:
+                raise ValueError(
+                    f"{strain:g} percent: give strains from -{LARGEST_STRAIN_PERCENT:g} "
+                    f"to {LARGEST_STRAIN_PERCENT:g}"
+                )
+        return sorted({0.0, *value})
 
     @model_validator(mode="after")
     def _holds_together(self) -> Campaign:
+        self._check_lithiated()
         for fraction in self.fractions:
             sizes = [n for n in (self.supercell.enumerated, self.supercell.sqs) if n]
             if not any(count_of(fraction, n) for n in sizes):
@@ -163,6 +198,16 @@ class Campaign(_Section):
             )
         return self
 
+    def _check_lithiated(self) -> None:
+        size = self.lithiated_size
+        for host in (h for h in self.hosts if len(host_cations(h)) > 1):
+            for fraction in [0.0, *self.fractions]:
+                if not math.isclose((1 - fraction) * size / 2 % 1, 0, abs_tol=1e-6):
+                    raise ValueError(
+                        f"fractions: {fraction:g} of a dopant in {host}O leaves no whole number of Li "
+                        f"in {size} cations: change supercell.sqs or the fraction"
+                    )
+
     def _check_enumeration(self) -> None:
         size = self.supercell.enumerated
         for fraction in self.fractions:
@@ -177,25 +222,42 @@ class Campaign(_Section):
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Every (dopant, host) that is mixed; a dopant in itself is left out."""
-        return [(d, h) for d in self.dopants for h in self.hosts if d != h]
+        return [(d, h) for d in self.dopants for h in self.hosts if d not in host_cations(h)]
+
+    @property
+    def element_pairs(self) -> list[tuple[str, str]]:
+        """Those of `pairs` whose host has one cation."""
+        return [(d, h) for d, h in self.pairs if len(host_cations(h)) == 1]
 
     @property
     def screened(self) -> list[str]:
         """The dopants that have at least one host other than themselves."""
-        return [d for d in self.dopants if any(d != h for h in self.hosts)]
+        return list(dict.fromkeys(d for d, _ in self.pairs))
 
     @property
     def cations(self) -> list[str]:
-        """Hosts and screened dopants, each once."""
-        return list(dict.fromkeys([*self.hosts, *self.screened]))
+        """Hosts of one cation and screened dopants, each once."""
+        elements = [h for h in self.hosts if len(host_cations(h)) == 1]
+        return list(dict.fromkeys([*elements, *self.screened]))
+
+    @property
+    def lithiated_size(self) -> int:
+        """Number of cations in the cells of a host with lithium, which are quasi-random."""
+        return self.supercell.sqs or self.supercell.enumerated
+
+    @property
+    def layered_host(self) -> str:
+        """The metal of the layered oxide Li2HO3: that of the first host."""
+        return host_cations(self.hosts[0])[-1]
 
     @property
     def notes(self) -> list[str]:
         """What the plan leaves out, in words."""
         return [
-            f"{d} in {d}O is left out: dopant and host are the same"
+            f"{d} in {h}O is left out: dopant and host are the same"
             for d in self.dopants
-            if d in self.hosts
+            for h in self.hosts
+            if d in host_cations(h)
         ]
 
     @property
@@ -210,9 +272,19 @@ class Campaign(_Section):
         )
 
 
-def _known_cation(symbol: str) -> str:
+def _expanded(words: list[str], check: Callable[[str], object]) -> list[str]:
+    """Write out named sets, each member once; raise for what ``check`` does not know."""
+    if not words:
+        raise ValueError("the list is empty: give at least one element or set")
+    symbols = [symbol for word in words for symbol in ELEMENT_SETS.get(word, (word,))]
+    for symbol in symbols:
+        _known(symbol, check)
+    return list(dict.fromkeys(symbols))
+
+
+def _known(symbol: str, check: Callable[[str], object]) -> None:
     try:
-        return check_cation(symbol)
+        check(symbol)
     except RocksaltError as error:
         raise ValueError(f"{error}{_nearest(symbol, ELEMENT_SETS)}") from error
 

@@ -27,14 +27,16 @@ from rich.progress import (
 from rich.table import Table
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.workflows import hull_command
 from rocksalt.workflows.threads import limit_threads
 
 if TYPE_CHECKING:
     from jobflow import JobStore
 
     from rocksalt.stores.documents import CalculationDoc
+    from rocksalt.workflows.calculation import Calculation
     from rocksalt.workflows.campaign import Campaign
-    from rocksalt.workflows.plan import Calculation, Plan
+    from rocksalt.workflows.plan import Plan
     from rocksalt.workflows.run import Outcome
 
 app = typer.Typer(
@@ -405,8 +407,8 @@ def results(
     from rocksalt.workflows.run import stored_results
 
     job_store = _open(store, exists=True)
-    *_, ranking = stored_results(job_store, _only_campaign(job_store, name))
-    _print_ranking(ranking, output, reasons=reasons)
+    _, derived = stored_results(job_store, _only_campaign(job_store, name))
+    _print_ranking(derived.ranking, output, reasons=reasons)
 
 
 def _only_campaign(store: JobStore, name: str | None) -> str:
@@ -519,10 +521,10 @@ def report(
     from rocksalt.workflows.run import stored_results
 
     job_store = _open(store, exists=True)
-    campaign, formations, mixings, ranking = stored_results(
-        job_store, _only_campaign(job_store, name)
+    campaign, derived = stored_results(job_store, _only_campaign(job_store, name))
+    page = build_report(
+        derived.ranking, derived.mixings, derived.formations, provenance=provenance(campaign)
     )
-    page = build_report(ranking, mixings, formations, provenance=provenance(campaign))
     try:
         output.write_text(page, encoding="utf-8")
     except OSError as error:
@@ -531,8 +533,11 @@ def report(
     if figures is not None:
         from rocksalt.workflows.figure_files import save_figures
 
-        names = save_figures(figures, figure_format.value, ranking, mixings)
+        names = save_figures(figures, figure_format.value, derived.ranking, derived.mixings)
         _say(console(), f"wrote {len(names)} figures into {figures}")
+
+
+app.command()(hull_command.hull)
 
 
 def _print_version(wanted: bool) -> None:

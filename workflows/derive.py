@@ -6,8 +6,18 @@ The science is in `rocksalt.screening`; here numbers are found, handed over, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+from rocksalt.screening.criteria import (
+    assess_above_hull,
+    assess_retention,
+    assess_window,
+    combined_verdict,
+    pareto_fronts,
+)
+from rocksalt.screening.elements import host_cations
 from rocksalt.screening.formation import rock_salt_formation
 from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
 from rocksalt.screening.scales import Energy
@@ -15,6 +25,7 @@ from rocksalt.screening.verdicts import (
     VERDICT_ORDER,
     MixingAssessment,
     PointValue,
+    Verdict,
     assess_formation,
     assess_mixing,
     combine_engines,
@@ -31,52 +42,12 @@ from rocksalt.stores.documents import (
     RankingDoc,
     Reference,
 )
+from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.derive_phases import MEASURED, hull_docs, series_docs, vacancy_docs
 from rocksalt.workflows.engines import get_engine
-
-
-class Results:
-    """The calculations of a campaign that are there, found by what they are of."""
-
-    def __init__(self, summaries: Iterable[Summary]) -> None:
-        self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
-        self.failed: list[Summary] = []
-        for summary in summaries:
-            if summary.state != "done" or summary.energy_ev_per_atom is None:
-                self.failed.append(summary)
-                continue
-            cations = tuple(sorted(summary.cation_fractions))
-            self._by_kind.setdefault((summary.engine, summary.role, cations), []).append(summary)
-
-    def of(self, engine: str, role: str, *cations: str) -> list[Summary]:
-        """Return the finished calculations with one engine, role and set of cations."""
-        return self._by_kind.get((engine, role, tuple(sorted(cations))), [])
-
-    def lowest(self, engine: str, role: str, *cations: str) -> Summary | None:
-        """Return the one of `of` with the lowest energy per atom; the first key on a tie."""
-        return min(
-            self.of(engine, role, *cations),
-            key=lambda s: (s.energy_ev_per_atom, s.key),
-            default=None,
-        )
-
-
-def _reference(results: Results, engine: str, role: str, *cations: str) -> Reference | None:
-    tried = results.of(engine, role, *cations)
-    lowest = results.lowest(engine, role, *cations)
-    if lowest is None or lowest.energy_ev_per_atom is None:
-        return None
-    return Reference(
-        key=lowest.key,
-        prototype=lowest.prototype,
-        energy_ev_per_atom=lowest.energy_ev_per_atom,
-        tried=_by_prototype(tried),
-    )
-
-
-def _by_prototype(tried: Iterable[Summary]) -> dict[str, float]:
-    return {s.prototype: s.energy_ev_per_atom for s in tried if s.energy_ev_per_atom is not None}
+from rocksalt.workflows.results import Results, by_prototype, reference
 
 
 def formation_energy(results: Results, engine: str, cation: str) -> FormationEnergyDoc:
@@ -85,8 +56,8 @@ def formation_energy(results: Results, engine: str, cation: str) -> FormationEne
     The rock salt is the lowest of those relaxed in the primitive cell.
     """
     scale = get_engine(engine).scale
-    metal = _reference(results, engine, "element", cation)
-    oxygen = _reference(results, engine, "oxygen")
+    metal = reference(results, engine, "element", cation)
+    oxygen = reference(results, engine, "oxygen")
     primitive = [s for s in results.of(engine, "end-member", cation) if s.nsites == 2]
     best = min(primitive, key=lambda s: (s.energy_ev_per_atom or 0.0, s.key), default=None)
     lowest = results.lowest(engine, "end-member", cation)
@@ -105,7 +76,7 @@ def formation_energy(results: Results, engine: str, cation: str) -> FormationEne
             key=best.key,
             prototype=best.prototype,
             energy_ev_per_atom=best.energy_ev_per_atom,
-            tried=_by_prototype(primitive),
+            tried=by_prototype(primitive),
         )
         gain = 2 * (best.energy_ev_per_atom - lowest.energy_ev_per_atom)
         if metal is not None and oxygen is not None:
@@ -139,15 +110,20 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
     End members are the lowest of the cells tried, so that they could distort as the mixtures can.
     """
     scale = get_engine(engine).scale
-    ends = {c: results.lowest(engine, "end-member", c) for c in (dopant, host)}
+    hosts = host_cations(host)
+    ends = {
+        dopant: results.lowest(engine, "end-member", dopant),
+        host: results.lowest(engine, "end-member", *hosts),
+    }
     missing = [f"{c}O with {engine}" for c, end in ends.items() if end is None]
     keys = [end.key for end in ends.values() if end]
     points = []
     for fraction in campaign.fractions:
         mixtures = [
             s
-            for s in results.of(engine, "mixture", dopant, host)
+            for s in results.of(engine, "mixture", dopant, *hosts)
             if abs(s.cation_fractions[dopant] - fraction) < 1e-6
+            and all(abs(s.cation_fractions[h] - (1 - fraction) / len(hosts)) < 1e-6 for h in hosts)
         ]
         keys += [s.key for s in mixtures]
         if not mixtures:
@@ -276,12 +252,14 @@ def candidate(
     dopant: str,
     formations: Iterable[FormationEnergyDoc],
     mixings: Iterable[MixingDoc],
+    hulls: Iterable[HullDoc] = (),
+    vacancies: Iterable[VacancyDoc] = (),
 ) -> CandidateDoc:
     """Return one dopant's numbers, verdict and reasons; its rank is still 0.
 
     Parameters
     ----------
-    formations, mixings
+    formations, mixings, hulls, vacancies
         Those of any dopant; the others are passed over.
     """
     formations = [f for f in formations if f.cation == dopant]
@@ -289,7 +267,7 @@ def candidate(
     hosts = {
         host: pair_over_engines(campaign, dopant, host, [m for m in mixings if m.host == host])
         for host in campaign.hosts
-        if host != dopant
+        if dopant not in host_cations(host)
     }
     formation = assess_formation(
         dopant,
@@ -300,12 +278,38 @@ def candidate(
         },
         campaign.thresholds,
     )
-    verdict = overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()})
+    hulls = [h for h in hulls if h.dopant == dopant]
+    windows = {host: _window_states(host, hulls, formations) for host in campaign.hosts}
+    above = {host: _above_hull(campaign, host, hulls) for host in hosts}
+    retention = {
+        v.engine: v.retention_ev
+        for v in vacancies
+        if v.dopant == dopant and v.retention_ev is not None
+    }
+    criteria = {
+        **{
+            f"metal in {host}O window": assess_window(dopant, host, *_metal_shares(host, hulls))
+            for host in hosts
+        },
+        **{
+            f"above hull with {host}O": assess_above_hull(
+                dopant, host, found["fraction"], found["value"], campaign.thresholds
+            )
+            for host, found in above.items()
+            if found
+        },
+        "oxygen retention": assess_retention(dopant, retention, campaign.thresholds),
+    }
+    verdict = combined_verdict(
+        overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()}),
+        *(c.verdict for c in criteria.values()),
+    )
     words = {"mixes": "mixes with", "separates": "separates from", "undecided": "undecided with"}
     reasons = [formation.reason]
     for host, pair in hosts.items():
         said = words.get(pair["verdict"] or "", "not computed with")
         reasons.append(f"{said} {host}O: {pair['rule']}" if pair["verdict"] else f"{said} {host}O")
+    reasons += [c.reason for c in criteria.values() if c.verdict is not None]
     gains = [f.distortion_gain_ev_per_formula or 0.0 for f in formations]
     if gains and max(gains) > DISTORTION_EV_PER_FORMULA:
         reasons.append(
@@ -342,9 +346,13 @@ def candidate(
             for f in formations
         },
         rock_salt_reduction_dmu_o_ev={f.engine: f.reduction_dmu_o_ev for f in formations},
-        metal_in_host_window={
-            host: {"computed": {f.engine: None for f in formations}, "measured": None}
-            for host in hosts
+        metal_in_host_window={host: windows[host] for host in hosts},
+        above_hull_ev_per_atom=above,
+        oxygen_retention_ev=retention,
+        criteria={
+            "stays oxidised": formation.verdict,
+            **{f"mixes with {h}O": _as_verdict(p["verdict"]) for h, p in hosts.items()},
+            **{name: c.verdict for name, c in criteria.items()},
         },
         mixing={
             host: {m.engine: _mixing_json(m) for m in mixings if m.host == host} for host in hosts
@@ -353,6 +361,45 @@ def candidate(
         score_ev_per_cation=max(values, default=None),
         uncertainty_ev=max(uncertainties, default=None),
     )
+
+
+def _as_verdict(mixing_verdict: str | None) -> Verdict | None:
+    words: dict[str, Verdict] = {"mixes": "pass", "separates": "fail", "undecided": "undecided"}
+    return words.get(mixing_verdict or "")
+
+
+def _window_states(
+    host: str, hulls: Iterable[HullDoc], formations: Iterable[FormationEnergyDoc]
+) -> dict[str, Any]:
+    """Return what the dopant is in the host's window, by engine and from measured enthalpies."""
+    states = {h.engine: h.dopant_in_host_window for h in hulls if h.host == host}
+    return {
+        "computed": {f.engine: states.get(f.engine) for f in formations},
+        "measured": states.get(MEASURED),
+    }
+
+
+def _metal_shares(
+    host: str, hulls: Iterable[HullDoc]
+) -> tuple[dict[str, float | None], float | None]:
+    """Return in how much of the host's window the dopant is metal, by engine, and measured."""
+    shares = {h.engine: h.metal_share_of_host_window for h in hulls if h.host == host}
+    measured = shares.pop(MEASURED, None)
+    return shares, measured
+
+
+def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict[str, Any]:
+    """Return the energy above the hull at the fraction that the verdict on mixing asks for."""
+    fraction = min(campaign.fractions, key=lambda x: (abs(x - campaign.thresholds.solubility), x))
+    values, products = {}, {}
+    for hull in hulls:
+        for mixture in hull.mixtures_above_hull:
+            if hull.host == host and mixture.fraction == fraction:
+                values[hull.engine] = mixture.e_above_hull_ev_per_atom
+                products[hull.engine] = " + ".join(s.formula for s in mixture.decomposition)
+    if not values:
+        return {}
+    return {"fraction": fraction, "value": values, "decomposition": products}
 
 
 STRONG_ATTRACTION_EV_PER_CATION = -0.1
@@ -375,14 +422,48 @@ def _mixing_json(document: MixingDoc) -> dict[str, Any]:
     }
 
 
+def with_fronts(candidates: Iterable[CandidateDoc]) -> list[CandidateDoc]:
+    """Return the candidates with their Pareto fronts, each verdict's on their own.
+
+    Objectives: largest mean mixing enthalpy and mean formation energy of MO, largest mean energy
+    above the hull, loss of oxygen retention. One that a candidate lacks counts for none.
+    """
+    candidates = list(candidates)
+    found = []
+    for verdict in VERDICT_ORDER:
+        group = [c for c in candidates if c.verdict == verdict]
+        columns = list(zip(*map(_objectives, group), strict=True))
+        complete = [column for column in columns if None not in column]
+        rows = [[column[i] for column in complete] for i in range(len(group))]
+        found += [
+            c.model_copy(update={"front": front})
+            for c, front in zip(group, pareto_fronts(rows), strict=True)
+        ]
+    return found
+
+
+def _objectives(candidate: CandidateDoc) -> tuple[float | None, ...]:
+    """Return what is to be small: of each quantity the mean over engines, of hosts the worst."""
+    formation = [v for v in candidate.rock_salt_reduction_dmu_o_ev.values() if v is not None]
+    above = [fmean(a["value"].values()) for a in candidate.above_hull_ev_per_atom.values() if a]
+    retention = [v for v in candidate.oxygen_retention_ev.values() if v is not None]
+    return (
+        candidate.score_ev_per_cation,
+        fmean(formation) if formation else None,
+        max(above, default=None),
+        -fmean(retention) if retention else None,
+    )
+
+
 def rank(
     campaign: Campaign, candidates: Iterable[CandidateDoc], counts: Mapping[str, Any]
 ) -> RankingDoc:
-    """Put candidates in order: by verdict, then by the largest mean mixing enthalpy."""
+    """Put candidates in order: by verdict, Pareto front, then the largest mean mixing enthalpy."""
     ordered = sorted(
-        candidates,
+        with_fronts(candidates),
         key=lambda c: (
             VERDICT_ORDER[c.verdict],
+            c.front,
             c.score_ev_per_cation is None,
             c.score_ev_per_cation or 0.0,
             c.dopant,
@@ -408,9 +489,19 @@ def rank(
     )
 
 
-def derive(
-    campaign: Campaign, summaries: Iterable[Summary], counts: Mapping[str, Any]
-) -> tuple[list[FormationEnergyDoc], list[MixingDoc], RankingDoc]:
+@dataclass
+class Derived:
+    """Everything that follows from a campaign's calculations."""
+
+    formations: list[FormationEnergyDoc]
+    mixings: list[MixingDoc]
+    hulls: list[HullDoc]
+    series: list[SeriesDoc]
+    vacancies: list[VacancyDoc]
+    ranking: RankingDoc
+
+
+def derive(campaign: Campaign, summaries: Iterable[Summary], counts: Mapping[str, Any]) -> Derived:
     """Return everything that follows from the calculations that are there.
 
     Parameters
@@ -431,10 +522,34 @@ def derive(
         for dopant, host in campaign.pairs
         for engine in campaign.engines
     ]
+    hulls = hulls_of(campaign, results, campaign.screened)
+    series, vacancies = layered_docs(campaign, results)
     rejected = [
         {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
         for s in results.failed
     ]
     counts = {**counts, "rejected": [*counts.get("rejected", []), *rejected]}
-    candidates = [candidate(campaign, d, formations, mixings) for d in campaign.screened]
-    return formations, mixings, rank(campaign, candidates, counts)
+    candidates = [
+        candidate(campaign, d, formations, mixings, hulls, vacancies) for d in campaign.screened
+    ]
+    ranking = rank(campaign, candidates, counts)
+    return Derived(formations, mixings, hulls, series, vacancies, ranking)
+
+
+def hulls_of(campaign: Campaign, results: Results, dopants: Iterable[str]) -> list[HullDoc]:
+    """Return the hulls of some dopants; none when the campaign has no stage 'hull'."""
+    if "hull" not in campaign.stages:
+        return []
+    return [document for d in dopants for document in hull_docs(campaign, results, d)]
+
+
+def layered_docs(campaign: Campaign, results: Results) -> tuple[list[SeriesDoc], list[VacancyDoc]]:
+    """Return the series and the vacancies of the layered oxide, for the stages that there are."""
+    series: list[SeriesDoc] = []
+    vacancies: list[VacancyDoc] = []
+    for engine in campaign.engines:
+        if "lithium-deficient" in campaign.stages:
+            series += series_docs(campaign, results, engine)
+        if "oxygen-vacancy" in campaign.stages:
+            vacancies += vacancy_docs(campaign, results, engine)
+    return series, vacancies

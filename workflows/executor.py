@@ -23,7 +23,7 @@ from typing import Any, cast
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import CalculationDoc
 from rocksalt.workflows.calculate import calculate, failed_document
-from rocksalt.workflows.plan import Calculation
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.threads import limit_threads
 
 MAX_ATTEMPTS = 2

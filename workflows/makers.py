@@ -14,16 +14,16 @@ from rocksalt.screening.identity import structure_fingerprint
 from rocksalt.stores.documents import (
     CalculationBatchDoc,
     CalculationDoc,
-    DopantDoc,
     RankingDoc,
     Role,
 )
+from rocksalt.stores.phase_documents import DopantDoc
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.calculate import calculate
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign, campaign_from_dict
 from rocksalt.workflows.derive import Results, candidate, formation_energy, mixing, rank
 from rocksalt.workflows.plan import (
-    Calculation,
     cation_calculations,
     oxygen_calculations,
     pair_calculations,

@@ -1,21 +1,17 @@
-"""From a campaign to the calculations it needs, each with the hash that is its identity."""
+"""From a campaign to the calculations it needs."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
-from emmet.core.types.pymatgen_types.structure_adapter import StructureType
-from pydantic import BaseModel, ConfigDict
-from pymatgen.core import Structure
-
-from rocksalt.screening.identity import digest, structure_fingerprint
+from rocksalt.screening.elements import host_cations
+from rocksalt.screening.identity import structure_fingerprint
+from rocksalt.screening.lithium import lithiated_rock_salt_arrangements
 from rocksalt.screening.mixtures import (
     CATION_CELLS,
     QUASI_RANDOM_CELLS,
+    Arrangement,
     arrangements,
     rock_salt_supercell,
 )
@@ -26,73 +22,14 @@ from rocksalt.screening.prototypes import (
     rock_salt_starts,
 )
 from rocksalt.stores.documents import Role
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign
-from rocksalt.workflows.engines import get_engine
-from rocksalt.workflows.relaxer import RelaxationSettings
-
-
-class Calculation(BaseModel):
-    """One thing to compute: structure, role, engine and settings.
-
-    Attributes
-    ----------
-    fingerprint
-        The structure's, the same for all its settings.
-    cell
-        'primitive', or the size of a larger cell in which the structure may leave its symmetry.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    role: Role
-    label: str
-    engine: str
-    structure: StructureType
-    fingerprint: str
-    prototype: str
-    relaxation: RelaxationSettings
-    cell: str = "primitive"
-    multiplicity: int | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything but structure, role and engine that the result depends on."""
-        return {"cell": self.cell, **self.relaxation.model_dump(mode="json")}
-
-    @cached_property
-    def key(self) -> str:
-        """The calculation's identity: a hash of its inputs."""
-        return calculation_key(
-            self.role,
-            self.fingerprint,
-            self.engine,
-            get_engine(self.engine).model_version,
-            self.settings,
-        )
-
-    def with_engine(self, engine: str) -> Calculation:
-        """Return the same calculation with another engine."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Calculation.model_construct(**{**fields, "engine": engine})
-
-    @property
-    def cation_fractions(self) -> dict[str, float]:
-        """Share of each element among those other than oxygen."""
-        return cation_fractions(self.structure)
-
-
-def calculation_key(
-    role: str, fingerprint: str, engine: str, model_version: str, settings: dict[str, Any]
-) -> str:
-    """Return the hash of a calculation's inputs; the same inputs give the same key anywhere."""
-    return digest([role, fingerprint, engine, model_version, settings])
-
-
-def cation_fractions(structure: Structure) -> dict[str, float]:
-    """Return the share of each element among the sites that are not oxygen, by symbol."""
-    counts = Counter(s.specie.symbol for s in structure if s.specie.symbol != "O")
-    total = sum(counts.values())
-    return {symbol: counts[symbol] / total for symbol in sorted(counts)}
+from rocksalt.workflows.plan_stages import (
+    chemical_systems,
+    hull_calculations,
+    series_calculations,
+    vacancy_calculations,
+)
 
 
 @dataclass
@@ -150,6 +87,7 @@ def make_plan(campaign: Campaign) -> Plan:
     structures = [
         *reference_calculations(campaign, first),
         *mixture_calculations(campaign, first),
+        *stage_calculations(campaign, first),
     ]
     for engine in campaign.engines:  # structures and fingerprints are made once
         for calculation in structures:
@@ -157,11 +95,27 @@ def make_plan(campaign: Campaign) -> Plan:
     return plan
 
 
+def stage_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
+    """Yield what the stages beyond the rock salt need with one engine, each once."""
+    seen: set[str] = set()
+    for system in chemical_systems(campaign):
+        for calculation in hull_calculations(campaign, engine, system):
+            if calculation.key not in seen:
+                seen.add(calculation.key)
+                yield calculation
+    if "lithium-deficient" in campaign.stages:
+        yield from series_calculations(campaign, engine)
+    if "oxygen-vacancy" in campaign.stages:
+        yield from vacancy_calculations(campaign, engine)
+
+
 def reference_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
     """Yield oxygen, the elements and the end members of a campaign with one engine."""
     yield from oxygen_calculations(campaign, engine)
     for cation in campaign.cations:
         yield from cation_calculations(campaign, engine, cation)
+    for host in campaign.hosts:
+        yield from lithiated_calculations(campaign, engine, host)
 
 
 def oxygen_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
@@ -212,15 +166,7 @@ def pair_calculations(
 ) -> Iterator[Calculation]:
     """Yield the mixtures of one pair with one engine, at all fractions."""
     for fraction in campaign.fractions:
-        for arrangement in arrangements(
-            dopant,
-            host,
-            fraction,
-            enumerated_cations=campaign.supercell.enumerated,
-            sqs_cations=campaign.supercell.sqs,
-            max_orderings=None if campaign.orderings == "all" else campaign.orderings,
-            seed=campaign.seed,
-        ):
+        for arrangement in _arrangements(campaign, dopant, host, fraction):
             formula = arrangement.structure.composition.reduced_formula
             yield Calculation(
                 role="mixture",
@@ -232,6 +178,43 @@ def pair_calculations(
                 relaxation=campaign.relaxation_settings(),
                 multiplicity=arrangement.multiplicity,
             )
+
+
+def _arrangements(campaign: Campaign, dopant: str, host: str, fraction: float) -> list[Arrangement]:
+    *lithium, metal = host_cations(host)
+    if lithium:
+        return lithiated_rock_salt_arrangements(
+            dopant, metal, fraction, campaign.lithiated_size, campaign.seed
+        )
+    return arrangements(
+        dopant,
+        metal,
+        fraction,
+        enumerated_cations=campaign.supercell.enumerated,
+        sqs_cations=campaign.supercell.sqs,
+        max_orderings=None if campaign.orderings == "all" else campaign.orderings,
+        seed=campaign.seed,
+    )
+
+
+def lithiated_calculations(campaign: Campaign, engine: str, host: str) -> Iterator[Calculation]:
+    """Yield the disordered rock salt of a host with lithium; nothing for one of a single cation."""
+    *lithium, metal = host_cations(host)
+    dopant = next((d for d, h in campaign.pairs if h == host), None)
+    if not lithium or dopant is None:
+        return
+    for end in lithiated_rock_salt_arrangements(
+        dopant, metal, 0.0, campaign.lithiated_size, campaign.seed
+    ):
+        yield Calculation(
+            role="end-member",
+            label=f"{host}O {end.name}",
+            engine=engine,
+            structure=end.structure,
+            fingerprint=end.fingerprint,
+            prototype=end.name,
+            relaxation=campaign.relaxation_settings(),
+        )
 
 
 def _from_start(

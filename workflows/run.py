@@ -11,13 +11,12 @@ from importlib.metadata import version
 
 import psutil
 from jobflow import JobStore
+from pydantic import BaseModel
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import (
     CalculationDoc,
     CampaignDoc,
-    FormationEnergyDoc,
-    MixingDoc,
     RankingDoc,
     RunDoc,
     utc_now,
@@ -32,11 +31,14 @@ from rocksalt.stores.records import (
     save,
     save_many,
 )
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign, campaign_from_dict
-from rocksalt.workflows.derive import derive
+from rocksalt.workflows.derive import Derived, derive
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.executor import compute
-from rocksalt.workflows.plan import Calculation, Plan, make_plan
+from rocksalt.workflows.plan import Plan, make_plan
+
+DERIVED_KINDS = ["formation-energy", "mixing", "hull", "series", "vacancy"]
 
 
 @dataclass
@@ -147,12 +149,12 @@ def run_campaign(
         ended = started.model_copy(update={"ended_at": utc_now()})
         save(store, f"run-{campaign.name}", "run", ended, campaign.name, campaign=campaign.name)
     outcome.interrupted = outcome.n_computed < len(todo)
-    formations, mixings, ranking = results_of(
+    derived = results_of(
         campaign, store, list(plan.calculations), plan.arrangements(), outcome.n_reused
     )
-    save_derived(store, campaign, formations, mixings, ranking)
-    outcome.ranking = ranking
-    outcome.failed = [(r["what"], r["why"]) for r in ranking.counts["rejected"]]
+    save_derived(store, campaign, derived)
+    outcome.ranking = derived.ranking
+    outcome.failed = [(r["what"], r["why"]) for r in derived.ranking.counts["rejected"]]
     return outcome
 
 
@@ -162,8 +164,8 @@ def results_of(
     keys: list[str],
     arrangements: Mapping[str, tuple[str, int | None]],
     n_reused: int | None = None,
-) -> tuple[list[FormationEnergyDoc], list[MixingDoc], RankingDoc]:
-    """Return formation energies, mixing and ranking from the calculations that are there.
+) -> Derived:
+    """Return what follows from the calculations that are there.
 
     Parameters
     ----------
@@ -194,9 +196,7 @@ def results_of(
     return derive(campaign, summaries.values(), counts)
 
 
-def stored_results(
-    store: JobStore, name: str
-) -> tuple[Campaign, list[FormationEnergyDoc], list[MixingDoc], RankingDoc]:
+def stored_results(store: JobStore, name: str) -> tuple[Campaign, Derived]:
     """Return a stored campaign and what follows from its calculations, whole or not.
 
     Raises
@@ -206,7 +206,7 @@ def stored_results(
     """
     document = load_campaign_doc(store, name)
     campaign = campaign_from_dict(document.settings, f"campaign {name!r} in the store")
-    return campaign, *results_of(campaign, store, document.all_keys, document.arrangements)
+    return campaign, results_of(campaign, store, document.all_keys, document.arrangements)
 
 
 def save_campaign(store: JobStore, campaign: Campaign, plan: Plan) -> None:
@@ -228,40 +228,50 @@ def save_campaign(store: JobStore, campaign: Campaign, plan: Plan) -> None:
     save(store, f"campaign-{name}", "campaign", document, name, campaign=name)
 
 
-def save_derived(
-    store: JobStore,
-    campaign: Campaign,
-    formations: list[FormationEnergyDoc],
-    mixings: list[MixingDoc],
-    ranking: RankingDoc,
-) -> None:
+def save_derived(store: JobStore, campaign: Campaign, derived: Derived) -> None:
     """Store a campaign's derived documents; those of an earlier run are replaced."""
     name = campaign.name
+    documents: list[tuple[str, str, BaseModel, str]] = [
+        *(
+            ("formation-energy", f"{f.engine}-{f.cation}", f, f"{f.cation}O {f.engine}")
+            for f in derived.formations
+        ),
+        *(
+            (
+                "mixing",
+                f"{m.engine}-{m.dopant}-{m.host}",
+                m,
+                f"{m.dopant} in {m.host}O {m.engine}",
+            )
+            for m in derived.mixings
+        ),
+        *(
+            ("hull", f"{h.engine}-{h.dopant}-{h.host}", h, f"{h.chemical_system} {h.engine}")
+            for h in derived.hulls
+        ),
+        *(
+            (
+                "series",
+                f"{s.engine}-{s.host}-{s.dopant}",
+                s,
+                f"lithium-deficient Li2{s.host}O3 {s.dopant or ''} {s.engine}",
+            )
+            for s in derived.series
+        ),
+        *(
+            ("vacancy", f"{v.engine}-{v.cell}", v, f"{v.cell} {v.engine}")
+            for v in derived.vacancies
+        ),
+    ]
     records = [
-        record(
-            f"formation-energy-{name}-{f.engine}-{f.cation}",
-            "formation-energy",
-            f,
-            f"{f.cation}O {f.engine}",
-            campaign=name,
-        )
-        for f in formations
+        record(f"{kind}-{name}-{part}", kind, document, title, campaign=name)
+        for kind, part, document, title in documents
     ]
-    records += [
-        record(
-            f"mixing-{name}-{m.engine}-{m.dopant}-{m.host}",
-            "mixing",
-            m,
-            f"{m.dopant} in {m.host}O {m.engine}",
-            campaign=name,
-        )
-        for m in mixings
-    ]
-    records.append(record(f"ranking-{name}", "ranking", ranking, name, campaign=name))
+    records.append(record(f"ranking-{name}", "ranking", derived.ranking, name, campaign=name))
     save_many(store, records)
     left_over = {
         "metadata.campaign": name,
-        "metadata.kind": {"$in": ["formation-energy", "mixing"]},
+        "metadata.kind": {"$in": DERIVED_KINDS},
         "uuid": {"$nin": [r["uuid"] for r in records]},
     }
     store.docs_store.remove_docs(left_over)

@@ -11,7 +11,8 @@ from rocksalt.screening.identity import structure_fingerprint
 from rocksalt.stores.documents import CalculationDoc
 from rocksalt.workflows import calculate as module
 from rocksalt.workflows.calculate import calculate, has_oxygen_dimer
-from rocksalt.workflows.plan import Calculation, make_plan
+from rocksalt.workflows.calculation import Calculation
+from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.relaxer import RelaxationSettings
 
 

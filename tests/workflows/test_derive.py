@@ -6,7 +6,8 @@ import pytest
 
 from rocksalt.stores.documents import CandidateDoc
 from rocksalt.stores.records import Summary
-from rocksalt.workflows.derive import Results, derive, formation_energy, mixing, rank
+from rocksalt.workflows.derive import derive, formation_energy, mixing, rank
+from rocksalt.workflows.results import Results
 
 
 def summary(role, energy, *, engine="mock", nsites=2, state="done", prototype="p", **fractions):
@@ -185,7 +186,8 @@ def test_mixing_of_some_fractions(campaign_of):
 
 def test_nothing_is_there_yet(campaign_of):
     campaign = campaign_of()
-    formations, mixings, ranking = derive(campaign, [], {})
+    derived = derive(campaign, [], {})
+    formations, mixings, ranking = derived.formations, derived.mixings, derived.ranking
     assert all(f.raw_ev_per_formula is None for f in formations)
     assert all(m.points == [] and m.verdict is None for m in mixings)
     assert [c.dopant for c in ranking.candidates] == ["Mg", "Ti"]
@@ -202,7 +204,7 @@ def test_nothing_is_there_yet(campaign_of):
 def test_failed_calculations_are_listed_with_their_reason(campaign_of):
     campaign = campaign_of(dopants=["Mg"], fractions=[0.5])
     given = [*references(), mixture(0.5, 0.0, state="failed")]
-    *_, ranking = derive(campaign, given, {"rejected": [{"what": "a", "why": "b"}]})
+    ranking = derive(campaign, given, {"rejected": [{"what": "a", "why": "b"}]}).ranking
     assert ranking.counts["rejected"] == [
         {"what": "a", "why": "b"},
         {
@@ -215,10 +217,10 @@ def test_failed_calculations_are_listed_with_their_reason(campaign_of):
 
 def test_a_distorted_rock_salt_is_said(campaign_of):
     campaign = campaign_of(dopants=["Mn"], hosts=["Mg"], fractions=[0.5])
-    *_, ranking = derive(campaign, references(), {})
+    ranking = derive(campaign, references(), {}).ranking
     assert any("leaves the rock-salt structure" in r for r in ranking.candidates[0].reasons)
     campaign = campaign_of(dopants=["Mg"], hosts=["Mn"], fractions=[0.5])
-    *_, ranking = derive(campaign, references(), {})
+    ranking = derive(campaign, references(), {}).ranking
     assert not any("leaves the rock-salt" in r for r in ranking.candidates[0].reasons)
 
 
@@ -228,7 +230,7 @@ def test_a_distorted_rock_salt_is_said(campaign_of):
 def test_verdicts(campaign_of, enthalpy, verdict):
     campaign = campaign_of(dopants=["Mg"], fractions=[0.5])
     energy = (0.5 * (-12.0 - 16.2) + enthalpy) / 2
-    *_, ranking = derive(campaign, [*references(), mixture(0.5, energy)], {})
+    ranking = derive(campaign, [*references(), mixture(0.5, energy)], {}).ranking
     (candidate,) = ranking.candidates
     assert candidate.verdict == verdict
     assert candidate.score_ev_per_cation == pytest.approx(enthalpy)
@@ -275,7 +277,7 @@ def test_engines_are_averaged_with_their_disagreement(campaign_of):
         mixture(0.5, (half + 0.01) / 2),
         mixture(0.5, (half + 0.11) / 2, engine="chgnet"),
     ]
-    *_, ranking = derive(campaign, given, {})
+    ranking = derive(campaign, given, {}).ranking
     (one,) = ranking.candidates
     (point,) = one.hosts["Mn"]["enthalpy_ev_per_cation"]
     assert point["value"] == pytest.approx(0.06)

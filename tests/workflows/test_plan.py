@@ -8,7 +8,8 @@ import pytest
 
 from rocksalt.screening.elements import known_cations
 from rocksalt.screening.prototypes import element_starts
-from rocksalt.workflows.plan import Calculation, cation_fractions, make_plan
+from rocksalt.workflows.calculation import Calculation, cation_fractions
+from rocksalt.workflows.plan import make_plan
 
 
 def by_role(plan):

@@ -59,7 +59,8 @@ def test_an_sqlite_file_and_two_workers_give_the_same(
 def test_what_is_stored_is_what_was_returned(campaign_of, whole):
     outcome, store = whole
     same_ranking(load_ranking(store, "small"), outcome.ranking)
-    campaign, formations, mixings, ranking = stored_results(store, "small")
+    campaign, derived = stored_results(store, "small")
+    formations, mixings, ranking = derived.formations, derived.mixings, derived.ranking
     assert campaign == campaign_of()
     same_ranking(ranking, outcome.ranking)
     for f in formations:
@@ -86,7 +87,8 @@ def test_an_edited_campaign_computes_only_what_is_new(campaign_of, open_store):
     edited = campaign_of(dopants=["Mg", "Ti"])
     outcome = run_campaign(edited, store)
     assert outcome.n_computed == 3 + 2 + 3  # Ti in three prototypes, two cells of TiO, mixtures
-    campaign, *_, ranking = stored_results(store, "small")
+    campaign, derived = stored_results(store, "small")
+    ranking = derived.ranking
     assert campaign == edited
     assert {c.dopant for c in ranking.candidates} == {"Mg", "Ti"}
     again = run_campaign(campaign_of(dopants=["Mg"]), store)
@@ -111,13 +113,13 @@ def test_results_do_not_depend_on_what_the_store_held(campaign_of, open_store, f
     )
     alone = open_store()
     run_campaign(campaign, alone)
-    _, _, mixings, _ = stored_results(alone, "late")
+    mixings = stored_results(alone, "late")[1].mixings
     shared = open_store()
     run_campaign(
         campaign_of(dopants=["Mg"], fractions=[0.5], supercell=first_cell, name="early"), shared
     )
     outcome = run_campaign(campaign, shared)
-    _, _, after_another, _ = stored_results(shared, "late")
+    after_another = stored_results(shared, "late")[1].mixings
     n_references = sum(c.role != "mixture" for c in make_plan(campaign).calculations.values())
     assert outcome.n_reused > n_references - 2  # a mixture too
     assert multiplicities(after_another) == multiplicities(mixings)

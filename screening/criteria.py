@@ -1,0 +1,172 @@
+"""The criteria beyond mixing: metal in the host's window, above the hull, oxygen retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rocksalt.screening.oxygen import metal_state
+from rocksalt.screening.verdicts import Thresholds, Verdict
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What one criterion says of a dopant.
+
+    Attributes
+    ----------
+    verdict
+        None when the criterion was not computed; then it decides nothing.
+    reason
+        Number, threshold and uncertainty in words.
+    value, uncertainty
+        Mean over the engines and its uncertainty, in the criterion's own unit; None where there is
+        no number.
+    """
+
+    verdict: Verdict | None
+    reason: str
+    value: float | None = None
+    uncertainty: float | None = None
+
+
+def assess_window(
+    dopant: str,
+    host: str,
+    computed: Mapping[str, float | None],
+    measured: float | None,
+) -> Criterion:
+    """Return whether a dopant stays oxidised wherever the host's rock salt is stable.
+
+    'pass' when every engine and the measured enthalpies say that it does, 'fail' when all say that
+    it is metal everywhere there. Sources without an answer take no part.
+
+    Parameters
+    ----------
+    dopant, host
+        For the words.
+    computed
+        Of `rocksalt.screening.oxygen.metal_share_of_host_window`, by engine.
+    measured
+        The same from measured formation enthalpies.
+    """
+    shares = {s: x for s, x in {**computed, "measured": measured}.items() if x is not None}
+    if not shares:
+        return Criterion(None, f"{dopant} where {host}O is stable: not computed")
+    states = {metal_state(share) for share in shares.values()}
+    said = ", ".join(f"{100 * share:.0f}% {source}" for source, share in shares.items())
+    rule = f"metal in this share of the oxygen potentials at which {host}O is stable: {said}"
+    if states == {"oxide"}:
+        return Criterion("pass", f"{dopant} stays oxidised wherever {host}O is stable; {rule}")
+    if states == {"metal"}:
+        return Criterion("fail", f"{dopant} is metal wherever {host}O is stable; {rule}")
+    return Criterion("undecided", f"{dopant} is {rule}")
+
+
+def assess_above_hull(
+    dopant: str, host: str, fraction: float, values: Mapping[str, float], thresholds: Thresholds
+) -> Criterion:
+    """Return whether a mixture lies near enough to the hull of M-H-O to form.
+
+    Parameters
+    ----------
+    dopant, host, fraction
+        Of the mixture, for the words.
+    values
+        Energy above the hull of its lowest arrangement in eV per atom, by engine.
+    thresholds
+        Largest energy above the hull, and smallest uncertainty.
+
+    Notes
+    -----
+    Nine in ten of the metastable inorganic crystals that have been made lie within 67 meV per atom
+    of the hull: Sun et al., Sci. Adv. 2, e1600225 (2016).
+    """
+    if not values:
+        return Criterion(None, f"hull of {dopant}-{host}-O: not computed")
+    value, uncertainty = _mean(values.values(), thresholds.above_hull_uncertainty_ev_per_atom)
+    limit = thresholds.above_hull_ev_per_atom
+    said = (
+        f"{dopant}{fraction:g}{host}{1 - fraction:g}O lies {1000 * value:.0f} ± "
+        f"{1000 * uncertainty:.0f} meV per atom above the hull; {1000 * limit:g} are allowed"
+    )
+    return Criterion(_verdict(limit - value, uncertainty), said, value, uncertainty)
+
+
+def assess_retention(dopant: str, values: Mapping[str, float], thresholds: Thresholds) -> Criterion:
+    """Return whether a dopant holds the oxygen of the layered oxide.
+
+    Parameters
+    ----------
+    dopant
+        For the words.
+    values
+        Change of the lowest vacancy formation energy in eV, by engine; positive holds oxygen.
+    thresholds
+        Smallest change, and smallest uncertainty.
+    """
+    if not values:
+        return Criterion(None, f"oxygen retention with {dopant}: not computed")
+    value, uncertainty = _mean(values.values(), thresholds.oxygen_retention_uncertainty_ev)
+    limit = thresholds.oxygen_retention_ev
+    said = (
+        f"the lowest vacancy energy changes by {value:+.2f} ± {uncertainty:.2f} eV with {dopant}; "
+        f"{limit:g} eV are allowed"
+    )
+    return Criterion(_verdict(value - limit, uncertainty), said, value, uncertainty)
+
+
+def _mean(values: Iterable[float], floor: float) -> tuple[float, float]:
+    array = np.array(list(values), dtype=float)
+    spread = float(np.std(array, ddof=1)) if len(array) > 1 else 0.0
+    return float(array.mean()), max(floor, spread)
+
+
+def _verdict(margin: float, uncertainty: float) -> Verdict:
+    """Return 'pass' for a margin above its uncertainty, 'fail' for one as far below zero."""
+    if margin > uncertainty:
+        return "pass"
+    return "fail" if margin < -uncertainty else "undecided"
+
+
+def combined_verdict(*verdicts: Verdict | None) -> Verdict:
+    """Return 'fail' if any criterion fails, 'pass' if all that were computed pass."""
+    known = [v for v in verdicts if v is not None]
+    if "fail" in known:
+        return "fail"
+    return "pass" if known and all(v == "pass" for v in known) else "undecided"
+
+
+def pareto_fronts(objectives: Sequence[Sequence[float]]) -> list[int]:
+    """Return the number of the Pareto front of each candidate, 1 for those that none surpasses.
+
+    Parameters
+    ----------
+    objectives
+        (n_candidates, n_objectives), each to be as small as possible.
+
+    Returns
+    -------
+    list of int
+        A candidate of front 2 is surpassed by one of front 1 in every objective or equal to it in
+        some and better in another; and so on.
+    """
+    points = np.asarray(objectives, dtype=float)
+    fronts = [0] * len(points)
+    left = list(range(len(points)))
+    number = 0
+    while left:
+        number += 1
+        best = [
+            i
+            for i in left
+            if not any(
+                (points[j] <= points[i]).all() and (points[j] < points[i]).any() for j in left
+            )
+        ]
+        for i in best:
+            fronts[i] = number
+        left = [i for i in left if i not in best]
+    return fronts
