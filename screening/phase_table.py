@@ -227,7 +227,7 @@ BINARY: tuple[Prototype, ...] = (
             ("O", "2d", (1 / 3, 2 / 3, 0.6471)),
         ),
         "A2O3",
-        "La2O3: Aldebert and Traverse, Mater. Res. Bull. 14, 303 (1979)",
+        "La2O3: Aldebert and Traverse, Materials Research Bulletin 14, 303 (1979)",
     ),
     Prototype(
         "rutile",
@@ -267,7 +267,7 @@ BINARY: tuple[Prototype, ...] = (
         _orthorhombic(4.9898, 5.9474, 5.4656),
         (("A", "4c", (0, 0.1779, 1 / 4)), ("O", "8d", (0.2685, 0.401, 0.4248))),
         "AO2",
-        "PbO2: Hill, Mater. Res. Bull. 17, 769 (1982)",
+        "PbO2: Hill, Materials Research Bulletin 17, 769 (1982)",
     ),
     Prototype(
         "ramsdellite",

@@ -6,7 +6,7 @@ lowest value over the cell says how firmly an oxide holds its oxygen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,11 +42,14 @@ class DistinctSite:
         Number of equivalent sites in the cell.
     wyckoff
         Multiplicity in the conventional cell and Wyckoff letter, for example '8j'.
+    members
+        Positions of all of them.
     """
 
     index: int
     multiplicity: int
     wyckoff: str
+    members: tuple[int, ...]
 
 
 def distinct_sites(
@@ -85,7 +88,8 @@ def distinct_sites(
         multiplicity = orbits.count(representative)
         conventional = round(multiplicity * len(dataset.std_types) / len(structure))
         wyckoff = f"{conventional}{dataset.wyckoffs[representative]}"
-        sites.append(DistinctSite(orbits.index(representative), multiplicity, wyckoff))
+        members = tuple(i for i, orbit in enumerate(orbits) if orbit == representative)
+        sites.append(DistinctSite(members[0], multiplicity, wyckoff, members))
     return sorted(sites, key=lambda site: site.index)
 
 
@@ -344,7 +348,9 @@ def strain_slope(strains: Sequence[float], energies_ev: Sequence[float]) -> Stra
     return StrainSlope(slope, intercept, error)
 
 
-def near_and_far(structure: Structure, dopant: str) -> tuple[int, int]:
+def near_and_far(
+    structure: Structure, dopant: str, among: Collection[int] | None = None
+) -> tuple[int, int]:
     """Return the oxygen nearest to a dopant and the one farthest from all of them.
 
     Parameters
@@ -353,6 +359,9 @@ def near_and_far(structure: Structure, dopant: str) -> tuple[int, int]:
         A cell that holds the dopant.
     dopant
         Its symbol; periodic images count.
+    among
+        Positions to choose from, such as those that were equivalent before doping; all oxygens when
+        None.
 
     Returns
     -------
@@ -366,7 +375,9 @@ def near_and_far(structure: Structure, dopant: str) -> tuple[int, int]:
     """
     symbols = [site.specie.symbol for site in structure]
     dopants = [i for i, symbol in enumerate(symbols) if symbol == dopant]
-    oxygens = [i for i, symbol in enumerate(symbols) if symbol == "O"]
+    oxygens = [
+        i for i, symbol in enumerate(symbols) if symbol == "O" and (among is None or i in among)
+    ]
     if not dopants or not oxygens or dopant == "O":
         raise RocksaltError(
             f"{structure.formula} does not hold both oxygen and the dopant {dopant}"

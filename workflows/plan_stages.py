@@ -18,6 +18,7 @@ from rocksalt.screening.lithium import (
 from rocksalt.screening.phases import competing_starts
 from rocksalt.screening.prototypes import Start, element_starts
 from rocksalt.screening.vacancies import (
+    DistinctSite,
     Preparation,
     StrainKind,
     distinct_oxygens,
@@ -107,19 +108,26 @@ def vacancy_calculations(campaign: Campaign, engine: str) -> Iterator[Calculatio
     """Yield the cells that lose an oxygen, each with and without it.
 
     Li2HO3 and Li1.5HO3 under every strain, a member of the lithium-deficient series and the doped
-    cells without strain; the latter lose the oxygen nearest to the dopant and the farthest one.
+    cells without strain; of each kind of oxygen the latter lose the one nearest to the dopant and
+    the farthest.
     """
     host, size = campaign.layered_host, campaign.supercell.vacancy
     pristine = layered_cell(host, size)
     half = next(m for m in series(host, size, max_arrangements=1) if m.n_replaced == size // 2)
     poor = delithiated(pristine, round(pristine.composition["Li"] / 4))
-    yield from _vacancies(campaign, engine, f"Li2{host}O3", pristine, strained=True)
-    yield from _vacancies(campaign, engine, f"Li1.5{host}O3", poor, strained=True)
-    yield from _vacancies(campaign, engine, half.name.split()[0], half.structure)
+    undoped = {
+        f"Li2{host}O3": pristine,
+        f"Li1.5{host}O3": poor,
+        half.name.split()[0]: half.structure,
+    }
+    for name, cell in undoped.items():
+        strained = cell is not half.structure
+        oxygens = distinct_oxygens(cell)
+        yield from _vacancies(campaign, engine, name, cell, oxygens, strained=strained)
+    oxygens = distinct_oxygens(pristine)
     for dopant in layered_dopants(campaign):
-        cell = doped(pristine, dopant, host)
-        name = f"Li2{host}O3 with {dopant}"
-        yield from _vacancies(campaign, engine, name, cell, dopant=dopant)
+        cell, name = doped(pristine, dopant, host), f"Li2{host}O3 with {dopant}"
+        yield from _vacancies(campaign, engine, name, cell, oxygens, dopant=dopant)
 
 
 def _vacancies(
@@ -127,6 +135,7 @@ def _vacancies(
     engine: str,
     name: str,
     cell: Structure,
+    oxygens: list[DistinctSite],
     *,
     strained: bool = False,
     dopant: str | None = None,
@@ -134,10 +143,12 @@ def _vacancies(
     fingerprint = structure_fingerprint(cell)
     sites: list[tuple[int | None, str, int]] = [(None, "no vacancy", 1)]
     if dopant:
-        near, far = near_and_far(cell, dopant)
-        sites += [(near, f"near {dopant}", 1), (far, f"far from {dopant}", 1)]
+        for oxygen in oxygens:
+            near, far = near_and_far(cell, dopant, oxygen.members)
+            sites.append((near, f"O {oxygen.wyckoff} near {dopant}", 1))
+            if far != near:
+                sites.append((far, f"O {oxygen.wyckoff} far from {dopant}", 1))
     else:
-        oxygens = distinct_oxygens(cell)
         sites += [(o.index, f"O {o.wyckoff} no. {o.index}", o.multiplicity) for o in oxygens]
     strains: list[tuple[StrainKind, float]] = [("none", 0.0)]
     if strained:

@@ -424,7 +424,7 @@ def test_the_rejected_outside_the_system_are_told_what_is_outside():
 
 
 def test_no_entries():
-    with pytest.raises(RocksaltError, match="no entry is left for a hull$"):
+    with pytest.raises(RocksaltError, match=r"no entry is left for a hull$"):
         make_hull([])
 
 
