@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,36 @@ def _verdict(margin: float, uncertainty: float) -> Verdict:
     if margin > uncertainty:
         return "pass"
     return "fail" if margin < -uncertainty else "undecided"
+
+
+def stage_rules(thresholds: Thresholds, stages: Collection[str]) -> list[str]:
+    """Return the rules of the stages beyond the rock salt, with their thresholds, as sentences."""
+    rules = []
+    if "hull" in stages:
+        rules += [
+            (
+                "Oxide in the host's window: over the oxygen potentials at which HO is stable, at M:H = "
+                "1:1, no stable phase holds M without oxygen; fail where one does everywhere. Engines "
+                "and measured enthalpies (a hull of their own) must agree."
+            ),
+            (
+                "Near the hull of M-H-O: the lowest mixture at the fraction nearest to the solubility "
+                f"asked for lies less than {1000 * thresholds.above_hull_ev_per_atom:g} meV per atom "
+                "above it; the uncertainty is the standard deviation over engines, at least "
+                f"{1000 * thresholds.above_hull_uncertainty_ev_per_atom:g} meV."
+            ),
+        ]
+    if "oxygen-vacancy" in stages:
+        rules.append(
+            "Retains oxygen: the lowest vacancy formation energy of the layered oxide changes by more "
+            f"than {thresholds.oxygen_retention_ev:g} eV with the dopant; uncertainty as above, at "
+            f"least {thresholds.oxygen_retention_uncertainty_ev:g} eV."
+        )
+    if rules:
+        rules.append(
+            "A criterion that fails fails the dopant; to pass, all that were computed pass."
+        )
+    return rules
 
 
 def combined_verdict(*verdicts: Verdict | None) -> Verdict:

@@ -440,7 +440,7 @@ def rules_in_words(thresholds: Thresholds, temperature_k: float) -> list[str]:
             "host. Undecided: anything else, missing values included."
         ),
         (
-            "Order: pass, undecided, fail; within each by the largest mean dHmix over hosts and "
-            "fractions, lowest first."
+            "Order: pass, undecided, fail; within each by Pareto front (largest mean dHmix over hosts "
+            "and fractions, dEf(MO), and what other stages computed), then by that dHmix, lowest first."
         ),
     ]

@@ -24,6 +24,15 @@ STAGES = ("rock-salt", "hull", "lithium-deficient", "oxygen-vacancy")
 LARGEST_STRAIN_PERCENT = 10.0
 MAX_ARRANGEMENTS = 40_000
 """As many ways to place the dopant in the enumerated cell are sorted out in half a minute."""
+STAGE_OF_ROLE: dict[str, str] = {
+    "element": "rock-salt",
+    "oxygen": "rock-salt",
+    "end-member": "rock-salt",
+    "mixture": "rock-salt",
+    "competing-phase": "hull",
+    "series": "lithium-deficient",
+    "vacancy": "oxygen-vacancy",
+}
 LATER_STAGES = ("migration", "dynamics", "adsorption", "electronic-structure")
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``rocksalt init | check | run | status | results | query | report``."""
+"""The command line: ``rocksalt init | check | run | status | results | query | report | hull``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -148,6 +149,7 @@ def check(
     """
     from rocksalt.screening.errors import RocksaltError as Missing
     from rocksalt.stores.opening import store_address
+    from rocksalt.workflows.campaign import STAGE_OF_ROLE, STAGES
     from rocksalt.workflows.engines import get_engine
     from rocksalt.workflows.plan import make_plan
     from rocksalt.workflows.run import missing_calculations
@@ -168,18 +170,21 @@ def check(
         f"{len(campaign.pairs)} pairs, fractions {', '.join(f'{f:g}' for f in campaign.fractions)}",
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("engine", "elements", "O2", "end members", "mixtures", "in store", "to do"):
-        table.add_column(heading, justify="left" if heading == "engine" else "right")
+    for heading in ("stage", "engine", "calculations", "in store", "to do"):
+        table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
     problems = []
-    for engine, roles in plan.counts().items():
+    for engine in campaign.engines:
         try:
             get_engine(engine).check_installed()
         except Missing as error:
             problems.append(str(error))
-        mine = [c for c in plan.calculations.values() if c.engine == engine]
-        n_todo = sum(c.key in left for c in mine)
-        numbers = [roles.get(r, 0) for r in ("element", "oxygen", "end-member", "mixture")]
-        table.add_row(engine, *(str(n) for n in [*numbers, len(mine) - n_todo, n_todo]))
+    planned: dict[tuple[str, str], list[str]] = {}
+    for key, calculation in plan.calculations.items():
+        stage = STAGE_OF_ROLE[calculation.role]
+        planned.setdefault((stage, calculation.engine), []).append(key)
+    for (stage, engine), keys in sorted(planned.items(), key=lambda i: STAGES.index(i[0][0])):
+        n_todo = sum(key in left for key in keys)
+        table.add_row(stage, engine, *map(str, (len(keys), len(keys) - n_todo, n_todo)))
     out.print(table)
     _say(out, f"{len(plan.calculations)} calculations, {len(todo)} to do, store {_shown(address)}")
     if plan.n_merged:
@@ -235,7 +240,7 @@ def run(
     messages = console(stderr=True)
     for note in campaign.notes:
         _say(messages, f"note: {note}")
-    with _stop_on_ctrl_c(messages) as stop, _ProgressDisplay(messages, campaign) as display:
+    with _stop_on_ctrl_c(messages) as stop, _ProgressDisplay(messages) as display:
         outcome = run_campaign(
             campaign,
             job_store,
@@ -293,13 +298,14 @@ def _stop_on_ctrl_c(messages: Console) -> Iterator[_Stop]:
 
 
 class _ProgressDisplay:
-    """A bar per engine on a terminal, a line every half minute elsewhere."""
+    """A bar per stage and engine on a terminal, a line every half minute elsewhere."""
 
     LINE_EVERY_S = 30.0
 
-    def __init__(self, messages: Console, campaign: Campaign) -> None:
+    def __init__(self, messages: Console) -> None:
+        from rocksalt.workflows.campaign import STAGE_OF_ROLE
+
         self.messages = messages
-        self.stage = campaign.stages[0]
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -310,7 +316,8 @@ class _ProgressDisplay:
             console=messages,
             disable=not messages.is_terminal,
         )
-        self.tasks: dict[str, TaskID] = {}
+        self.tasks: dict[tuple[str, str], TaskID] = {}
+        self.stage_of: dict[str, str] = dict(STAGE_OF_ROLE)
         self.n_todo = self.n_done = self.n_failed = 0
         self.begun = self.said = time.monotonic()
 
@@ -329,17 +336,18 @@ class _ProgressDisplay:
             self.messages,
             f"{len(plan.calculations)} calculations, {n_there} in the store, {len(todo)} to do",
         )
-        for engine in dict.fromkeys(c.engine for c in todo):
-            total = sum(c.engine == engine for c in todo)
-            self.tasks[engine] = self.bars.add_task(
-                f"{self.stage} {engine}", total=total, start=False
+        totals = Counter((self.stage_of[c.role], c.engine) for c in todo)
+        for (stage, engine), total in totals.items():
+            self.tasks[stage, engine] = self.bars.add_task(
+                f"{stage} {engine}", total=total, start=False
             )
 
     def advance(self, document: CalculationDoc) -> None:
         """Count one result."""
         self.n_done += 1
         self.n_failed += document.state == "failed"
-        task = self.tasks[document.engine]
+        stage = self.stage_of[document.role]
+        task = self.tasks[stage, document.engine]
         self.bars.start_task(task)
         self.bars.advance(task)
         now = time.monotonic()
@@ -348,7 +356,7 @@ class _ProgressDisplay:
             left = (now - self.begun) / self.n_done * (self.n_todo - self.n_done)
             _say(
                 self.messages,
-                f"{self.stage}: {self.n_done} of {self.n_todo}, {self.n_failed} failed, "
+                f"{stage} {document.engine}: {self.n_done} of {self.n_todo}, {self.n_failed} failed, "
                 f"about {left / 60:.0f} min left",
             )
 
@@ -361,6 +369,7 @@ def status(name: NameArgument = None, store: StoreOption = None) -> None:
     """
     from rocksalt.stores.query import load_campaign_doc
     from rocksalt.stores.records import campaign_names, load_summaries
+    from rocksalt.workflows.campaign import STAGE_OF_ROLE
     from rocksalt.workflows.run import live_run
 
     out = console()
@@ -376,15 +385,18 @@ def status(name: NameArgument = None, store: StoreOption = None) -> None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("stage", "engine", "of", "done", "running", "waiting", "failed"):
             table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
+        planned: dict[tuple[str, str], list[str]] = {}
         for engine, roles in document.keys.items():
-            keys = [key for members in roles.values() for key in members]
+            for role, members in roles.items():
+                planned.setdefault((STAGE_OF_ROLE[role], engine), []).extend(members)
+        for (stage, engine), keys in planned.items():
             found = [there[key] for key in keys if key in there]
             failed = sum(s.state == "failed" for s in found)
             left = len(keys) - len(found)
             running = min(idle, left)  # workers take calculations in the order of the plan
             idle -= running
             numbers = (len(keys), len(found) - failed, running, left - running, failed)
-            table.add_row("rock-salt", engine, *(str(n) for n in numbers))
+            table.add_row(stage, engine, *(str(n) for n in numbers))
         state = f"running (process {run.pid})" if run else "not running"
         _say(out, f"{each}: {state}")
         out.print(table)
@@ -439,7 +451,7 @@ def query(
     dopant: Annotated[str | None, typer.Option(help="Cation that must be there.")] = None,
     host: Annotated[str | None, typer.Option(help="A second cation that must be there.")] = None,
     fraction: Annotated[float | None, typer.Option(help="The dopant's share of cations.")] = None,
-    role: Annotated[str | None, typer.Option(help="element|oxygen|end-member|mixture")] = None,
+    role: Annotated[str | None, typer.Option(help="element, oxygen, end-member, mixture, ...")] = None,
     engine: Annotated[str | None, typer.Option(help="Engine, for example chgnet.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Only this campaign's.")] = None,
     formula: Annotated[str | None, typer.Option(help="Reduced formula, e.g. MnO.")] = None,

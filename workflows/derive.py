@@ -16,6 +16,7 @@ from rocksalt.screening.criteria import (
     assess_window,
     combined_verdict,
     pareto_fronts,
+    stage_rules,
 )
 from rocksalt.screening.elements import host_cations
 from rocksalt.screening.formation import rock_salt_formation
@@ -483,7 +484,10 @@ def rank(
         engines=engines,
         counts=dict(counts),
         candidates=[c.model_copy(update={"rank": i}) for i, c in enumerate(ordered, start=1)],
-        rules=rules_in_words(campaign.thresholds, campaign.temperature),
+        rules=[
+            *rules_in_words(campaign.thresholds, campaign.temperature),
+            *stage_rules(campaign.thresholds, campaign.stages),
+        ],
         temperature_k=campaign.temperature,
         hosts=campaign.hosts,
     )

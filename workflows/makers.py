@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobflow import Flow, Job, Maker, job
 from pymatgen.core import Structure
 
+from rocksalt.screening.elements import host_cations
 from rocksalt.screening.identity import structure_fingerprint
 from rocksalt.stores.documents import (
     CalculationBatchDoc,
     CalculationDoc,
+    Document,
     RankingDoc,
     Role,
 )
@@ -22,13 +24,26 @@ from rocksalt.stores.records import Summary
 from rocksalt.workflows.calculate import calculate
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign, campaign_from_dict
-from rocksalt.workflows.derive import Results, candidate, formation_energy, mixing, rank
-from rocksalt.workflows.plan import (
-    cation_calculations,
-    oxygen_calculations,
-    pair_calculations,
+from rocksalt.workflows.derive import (
+    candidate,
+    formation_energy,
+    hulls_of,
+    layered_docs,
+    mixing,
+    rank,
 )
+from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.relaxer import RelaxationSettings
+from rocksalt.workflows.results import Results
+
+MAX_REFERENCES = 100
+"""Outputs that one job collects at most."""
+
+
+class SummaryBatchDoc(Document):
+    """What assessments need of several calculations."""
+
+    calculations: list[Summary]
 
 
 @job(output_schema=CalculationDoc)
@@ -47,27 +62,28 @@ def calculate_batch(calculations: list[dict[str, Any]]) -> CalculationBatchDoc:
 
 @job(output_schema=DopantDoc)
 def assess_dopant(
-    campaign: dict[str, Any], dopant: str, batches: list[CalculationBatchDoc]
+    campaign: dict[str, Any], dopant: str, batches: list[CalculationBatchDoc | SummaryBatchDoc]
 ) -> DopantDoc:
     """Derive one dopant's formation energies, mixing and verdict from its calculations."""
     settings = campaign_from_dict(campaign)
-    summaries = {
-        document.key: Summary.model_validate(document.model_dump(mode="json"))
-        for batch in map(CalculationBatchDoc.model_validate, batches)
-        for document in batch.calculations
-    }
+    summaries = {summary.key: summary for summary in _summaries(batches)}
     results = Results(summaries.values())
     formations = [formation_energy(results, engine, dopant) for engine in settings.engines]
     mixings = [
         mixing(settings, results, engine, dopant, host)
-        for host in settings.hosts
-        if host != dopant
+        for d, host in settings.pairs
+        if d == dopant
         for engine in settings.engines
     ]
+    hulls = hulls_of(settings, results, [dopant])
+    series, vacancies = layered_docs(settings, results)
     return DopantDoc(
-        candidate=candidate(settings, dopant, formations, mixings),
+        candidate=candidate(settings, dopant, formations, mixings, hulls, vacancies),
         formation_energies=formations,
         mixings=mixings,
+        hulls=hulls,
+        series=[s for s in series if s.dopant in {None, dopant}],
+        vacancies=[v for v in vacancies if v.dopant in {None, dopant}],
         failed=[
             {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
             for s in results.failed
@@ -91,6 +107,23 @@ def rank_dopants(
         "rejected": [{"what": what, "why": why} for what, why in sorted(failed)],
     }
     return rank(campaign_from_dict(campaign), [d.candidate for d in assessed], counts)
+
+
+@job(output_schema=SummaryBatchDoc)
+def gather(batches: list[CalculationBatchDoc]) -> SummaryBatchDoc:
+    """Collect what assessments need of several batches, so that no job refers to too many."""
+    return SummaryBatchDoc(calculations=_summaries(batches))
+
+
+def _summaries(batches: Iterable[Any]) -> list[Summary]:
+    """Return the calculations of batches, as the jobs before gave them or as stores return them."""
+    return [
+        Summary.model_validate(
+            document if isinstance(document, dict) else document.model_dump(mode="json")
+        )
+        for batch in batches
+        for document in (batch["calculations"] if isinstance(batch, dict) else batch.calculations)
+    ]
 
 
 @dataclass
@@ -166,61 +199,84 @@ class ScreenMaker(Maker):
         if not isinstance(campaign, Campaign):
             campaign = campaign_from_dict(campaign)
         settings = campaign.model_dump(mode="json")
-        engines = campaign.engines
-        keys: set[str] = set()
-        oxygen = [
-            self._batches(f"O2 {engine}", oxygen_calculations(campaign, engine), keys)
-            for engine in engines
-        ]
-        cations = {
-            cation: [
-                self._batches(
-                    f"{cation} {engine}", cation_calculations(campaign, engine, cation), keys
-                )
-                for engine in engines
-            ]
-            for cation in campaign.cations
-        }
-        pairs: dict[frozenset[str], list[list[Job]]] = {}
-        for dopant, host in campaign.pairs:
-            pairs.setdefault(
-                frozenset((dopant, host)),
-                [
-                    self._batches(
-                        f"{dopant}-{host} {engine}",
-                        pair_calculations(campaign, engine, dopant, host),
-                        keys,
-                    )
-                    for engine in engines
-                ],
-            )
+        groups = _groups(campaign)
+        unique = {c.key: c for group in groups.values() for c in group}
+        jobs = {name: self._batches(name, group) for name, group in groups.items()}
+        gathered: list[Job] = []
         assessments = []
         for dopant in campaign.screened:
-            hosts = [host for host in campaign.hosts if host != dopant]
-            needed = chain(
-                chain.from_iterable(oxygen),
-                *(chain.from_iterable(cations[c]) for c in (dopant, *hosts)),
-                *(chain.from_iterable(pairs[frozenset((dopant, h))]) for h in hosts),
-            )
-            assessment = assess_dopant(settings, dopant, [made.output for made in needed])
+            needed = [
+                made.output
+                for name, batches in jobs.items()
+                if _is_for(campaign, name, dopant)
+                for made in batches
+            ]
+            if len(needed) > MAX_REFERENCES:
+                gathers = [
+                    gather(needed[start : start + MAX_REFERENCES])
+                    for start in range(0, len(needed), MAX_REFERENCES)
+                ]
+                gathered += gathers
+                needed = [made.output for made in gathers]
+            assessment = assess_dopant(settings, dopant, needed)
             assessment.name = f"assess {dopant}"
             assessments.append(assessment)
-        ranking = rank_dopants(settings, [a.output for a in assessments], len(keys))
+        ranking = rank_dopants(settings, [a.output for a in assessments], len(unique))
         ranking.name = "rank dopants"
-        every = [oxygen, *cations.values(), *pairs.values()]
-        relaxations = [made for group in every for batch in group for made in batch]
-        flow = Flow([*relaxations, *assessments, ranking], output=ranking.output, name=self.name)
+        flow = Flow(
+            [*chain.from_iterable(jobs.values()), *gathered, *assessments, ranking],
+            output=ranking.output,
+            name=self.name,
+        )
         flow.update_metadata({"campaign": campaign.name}, dynamic=False)
         return flow
 
-    def _batches(self, name: str, calculations: Iterable[Calculation], keys: set[str]) -> list[Job]:
-        """Return jobs of `batch_size` calculations; their keys are added to ``keys``."""
-        unique = {c.key: c for c in calculations}
-        keys.update(unique)
+    def _batches(self, group: _Group, calculations: list[Calculation]) -> list[Job]:
+        """Return jobs of `batch_size` calculations."""
         jobs = []
-        dumped = [c.model_dump(mode="json") for c in unique.values()]
-        for start in range(0, len(dumped), self.batch_size):
-            made = calculate_batch(dumped[start : start + self.batch_size])
-            made.name = f"relax {name} {start // self.batch_size + 1}"
+        for start in range(0, len(calculations), self.batch_size):
+            batch = calculations[start : start + self.batch_size]
+            made = calculate_batch([c.model_dump(mode="json") for c in batch])
+            made.name = f"relax {group.words} {start // self.batch_size + 1}"
             jobs.append(made)
         return jobs
+
+
+class _Group(NamedTuple):
+    """What calculations are of: those of one group go into the same assessments."""
+
+    engine: str
+    kind: str
+    cations: frozenset[str]
+    dopant: str | None
+
+    @property
+    def words(self) -> str:
+        """Name of the group in the names of its jobs."""
+        if self.kind == "phase":
+            return f"{'-'.join(sorted(self.cations)) or 'O2'} {self.engine}"
+        return f"{self.kind} {self.dopant or 'undoped'} {self.engine}"
+
+
+def _groups(campaign: Campaign) -> dict[_Group, list[Calculation]]:
+    """Return a campaign's calculations, each once, by what they are of."""
+    groups: dict[_Group, list[Calculation]] = {}
+    for calculation in make_plan(campaign).calculations.values():
+        layered = calculation.role in {"series", "vacancy"}
+        group = _Group(
+            calculation.engine,
+            calculation.role if layered else "phase",
+            frozenset() if layered else frozenset(calculation.cation_fractions),
+            calculation.details.get("dopant") if layered else None,
+        )
+        groups.setdefault(group, []).append(calculation)
+    return groups
+
+
+def _is_for(campaign: Campaign, group: _Group, dopant: str) -> bool:
+    """Whether the assessment of a dopant needs a group: its own phases, the hosts' and lithium's."""
+    if group.kind != "phase":
+        return group.dopant in {None, dopant}
+    hosts = {cation for host in campaign.hosts for cation in host_cations(host)}
+    others = group.cations - {dopant, "Li"}
+    return len(others) <= 1 and others <= hosts

@@ -82,7 +82,7 @@ def test_jobs_are_of_a_fair_size_and_say_whose_they_are(campaign_of):
         "relax Mg mock 1",
         "relax Ti mock 1",
         "relax Mg-Mn mock 1",
-        "relax Ti-Mn mock 1",
+        "relax Mn-Ti mock 1",
         "assess Mg",
         "assess Ti",
         "rank dopants",
