@@ -113,6 +113,12 @@ class CampaignDoc(Document):
         description="Name and multiplicity of each mixture in this campaign's cells; the "
         "calculation may come from a campaign with other cells",
     )
+    entries: list[dict[str, Any]] = Field(
+        default_factory=list, description="The user's own phases with energies, for the hulls"
+    )
+    entries_rejected: list[dict[str, str]] = Field(
+        default_factory=list, description="Those that could not be used, and why"
+    )
     n_merged: int = Field(description="Planned structures that were the same as another one")
     notes: list[str] = Field(description="What was left out, in words")
     rocksalt_version: str

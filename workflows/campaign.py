@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rocksalt.screening.elements import ELEMENT_SETS, check_cation, host_cations
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
-from rocksalt.screening.lithium import LAYERED_CELLS
+from rocksalt.screening.lithium import LAYERED_CELLS, layered_cell
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
 from rocksalt.screening.verdicts import Thresholds
 from rocksalt.workflows.engines import expand_engines
 from rocksalt.workflows.relaxer import RelaxationSettings
+
+MATERIALS_PROJECT = "materials-project"
+"""In the place of a file of entries."""
 
 STAGES = ("rock-salt", "hull", "lithium-deficient", "oxygen-vacancy")
 LARGEST_STRAIN_PERCENT = 10.0
@@ -107,6 +110,11 @@ class Campaign(_Section):
     strains_percent: list[float] = Field(
         [-2.0, 0.0, 2.0, 4.0], description="of the cells that lose an oxygen; 0 is always there"
     )
+    entries: str | None = Field(
+        None,
+        description="phases of your own for the hulls: pymatgen entries (JSON), a folder of CIF or "
+        "POSCAR files to compute, or materials-project",
+    )
     temperature: float = Field(300.0, gt=0, le=5000, description="K, of mixing and solubility")
     relaxation: Relaxation = Field(Relaxation(), description="of every cell")
     thresholds: Thresholds = Field(Thresholds(), description="of the verdict")
@@ -187,8 +195,19 @@ class Campaign(_Section):
         return sorted({0.0, *value})
 
     @model_validator(mode="after")
+    def _has_a_use_for_entries(self) -> Campaign:
+        if self.entries and not {"hull", "lithium-deficient"} & set(self.stages):
+            raise ValueError("entries: no hull is made of them: add 'hull' to stages")
+        return self
+
+    @model_validator(mode="after")
     def _holds_together(self) -> Campaign:
         self._check_lithiated()
+        if {"lithium-deficient", "oxygen-vacancy"} & set(self.stages):
+            try:
+                layered_cell(self.layered_host, min(LAYERED_CELLS))
+            except RocksaltError as error:
+                raise ValueError(f"hosts: {error}; put another metal first") from error
         for fraction in self.fractions:
             sizes = [n for n in (self.supercell.enumerated, self.supercell.sqs) if n]
             if not any(count_of(fraction, n) for n in sizes):
@@ -347,6 +366,15 @@ def load_campaign(path: str | Path) -> Campaign:
         raise RocksaltError(
             f"{path}: a campaign is a list of 'key: value' lines; see 'rocksalt init'"
         )
+    entries = data.get("entries")
+    if isinstance(entries, str) and entries != MATERIALS_PROJECT:
+        place = path.parent / Path(entries).expanduser()
+        if not place.exists():
+            raise RocksaltError(
+                f"{path}: entries: {entries}: no such file or folder: give one relative to the "
+                f"campaign file, or {MATERIALS_PROJECT}"
+            )
+        data["entries"] = str(place.resolve())
     return campaign_from_dict(data, str(path))
 
 
@@ -430,8 +458,9 @@ def commented_template(name: str = "my-screen") -> str:
             for inner, inner_field in type(default).model_fields.items():
                 value = _yaml_value(getattr(default, inner))
                 lines.append(f"  {inner}: {value}  # {inner_field.description}")
-        elif key == "store":
-            lines.append(f"# store: results.sqlite  # {field.description}")
+        elif key in {"store", "entries"}:
+            example = {"store": "results.sqlite", "entries": "my_entries.json"}[key]
+            lines.append(f"# {key}: {example}  # {field.description}")
         else:
             lines.append(f"{key}: {_yaml_value(default)}  # {field.description}")
     return "\n".join(lines) + "\n"

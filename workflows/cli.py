@@ -451,7 +451,9 @@ def query(
     dopant: Annotated[str | None, typer.Option(help="Cation that must be there.")] = None,
     host: Annotated[str | None, typer.Option(help="A second cation that must be there.")] = None,
     fraction: Annotated[float | None, typer.Option(help="The dopant's share of cations.")] = None,
-    role: Annotated[str | None, typer.Option(help="element, oxygen, end-member, mixture, ...")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="element, oxygen, end-member, mixture, ...")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine, for example chgnet.")] = None,
     campaign: Annotated[str | None, typer.Option(help="Only this campaign's.")] = None,
     formula: Annotated[str | None, typer.Option(help="Reduced formula, e.g. MnO.")] = None,

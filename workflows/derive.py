@@ -5,7 +5,7 @@ The science is in `rocksalt.screening`; here numbers are found, handed over, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,7 @@ from rocksalt.screening.criteria import (
 )
 from rocksalt.screening.elements import host_cations
 from rocksalt.screening.formation import rock_salt_formation
+from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
 from rocksalt.screening.scales import Energy
 from rocksalt.screening.verdicts import (
@@ -505,7 +506,12 @@ class Derived:
     ranking: RankingDoc
 
 
-def derive(campaign: Campaign, summaries: Iterable[Summary], counts: Mapping[str, Any]) -> Derived:
+def derive(
+    campaign: Campaign,
+    summaries: Iterable[Summary],
+    counts: Mapping[str, Any],
+    user_entries: Sequence[HullEntry] = (),
+) -> Derived:
     """Return everything that follows from the calculations that are there.
 
     Parameters
@@ -514,8 +520,10 @@ def derive(campaign: Campaign, summaries: Iterable[Summary], counts: Mapping[str
         Finished and failed calculations of the campaign.
     counts
         What the ranking says about numbers of calculations; failed ones are added to 'rejected'.
+    user_entries
+        The user's own phases, for the hulls that are on their scale.
     """
-    results = Results(summaries)
+    results = Results(summaries, user_entries)
     formations = [
         formation_energy(results, engine, cation)
         for cation in campaign.cations

@@ -102,6 +102,13 @@ def computed_hull(
             rejected.append(Rejected(summary.label, f"the same as {name}"))
         else:
             entries.append(hull_entry(summary, scale))
+    for entry in results.user_entries:
+        if {e for e, n in entry.amounts.items() if n} <= {*system, "O"}:
+            if entry.scale == hull_scale(scale):
+                entries.append(entry)
+            else:
+                why = f"on the scale {entry.scale!r}, the hull is on {hull_scale(scale)!r}"
+                rejected.append(Rejected(entry.entry_id, why))
     hull = make_hull(entries, [*system, "O"])
     rejected += [Rejected(what, why) for what, why in left_out(system)]
     rejected += [
@@ -132,6 +139,7 @@ def hull_doc(
         The engine's own; None for a measured hull.
     """
     stable = {e.entry_id for e in hull.stable}
+    given = MEASURED if engine == MEASURED else "given"
     phases = []
     for entry, formation, above in zip(
         hull.entries,
@@ -140,13 +148,14 @@ def hull_doc(
         strict=True,
     ):
         summary = (summaries or {}).get(entry.entry_id)
-        correction = correction_ev(entry.amounts, scale) / entry.n_atoms if scale else 0.0
-        has_raw = scale is not None and scale.correction != "included"
+        own = scale if summary else None  # a user's entry comes with its corrections
+        correction = correction_ev(entry.amounts, own) / entry.n_atoms if own else 0.0
+        has_raw = own is not None and own.correction != "included"
         phases.append(
             HullPhase(
                 entry_id=entry.entry_id,
                 formula=_formula(entry),
-                prototype=summary.prototype if summary else "measured",
+                prototype=summary.prototype if summary else given,
                 energy_ev_per_atom=entry.energy_ev / entry.n_atoms,
                 correction_ev_per_atom=correction,
                 raw_formation_energy_ev_per_atom=float(formation) - correction if has_raw else None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from jobflow import Flow, Job, Maker, job
 from pymatgen.core import Structure
 
 from rocksalt.screening.elements import host_cations
+from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.identity import structure_fingerprint
 from rocksalt.stores.documents import (
     CalculationBatchDoc,
@@ -33,8 +34,10 @@ from rocksalt.workflows.derive import (
     rank,
 )
 from rocksalt.workflows.plan import make_plan
+from rocksalt.workflows.plan_stages import chemical_systems
 from rocksalt.workflows.relaxer import RelaxationSettings
 from rocksalt.workflows.results import Results
+from rocksalt.workflows.user_phases import UserPhases, load_user_phases
 
 MAX_REFERENCES = 100
 """Outputs that one job collects at most."""
@@ -62,12 +65,15 @@ def calculate_batch(calculations: list[dict[str, Any]]) -> CalculationBatchDoc:
 
 @job(output_schema=DopantDoc)
 def assess_dopant(
-    campaign: dict[str, Any], dopant: str, batches: list[CalculationBatchDoc | SummaryBatchDoc]
+    campaign: dict[str, Any],
+    dopant: str,
+    batches: list[CalculationBatchDoc | SummaryBatchDoc],
+    user_entries: Sequence[dict[str, Any]] = (),
 ) -> DopantDoc:
     """Derive one dopant's formation energies, mixing and verdict from its calculations."""
     settings = campaign_from_dict(campaign)
     summaries = {summary.key: summary for summary in _summaries(batches)}
-    results = Results(summaries.values())
+    results = Results(summaries.values(), [HullEntry(**entry) for entry in user_entries])
     formations = [formation_energy(results, engine, dopant) for engine in settings.engines]
     mixings = [
         mixing(settings, results, engine, dopant, host)
@@ -199,7 +205,9 @@ class ScreenMaker(Maker):
         if not isinstance(campaign, Campaign):
             campaign = campaign_from_dict(campaign)
         settings = campaign.model_dump(mode="json")
-        groups = _groups(campaign)
+        user = load_user_phases(campaign.entries, chemical_systems(campaign))
+        user_entries = [asdict(entry) for entry in user.entries]
+        groups = _groups(campaign, user)
         unique = {c.key: c for group in groups.values() for c in group}
         jobs = {name: self._batches(name, group) for name, group in groups.items()}
         gathered: list[Job] = []
@@ -218,7 +226,7 @@ class ScreenMaker(Maker):
                 ]
                 gathered += gathers
                 needed = [made.output for made in gathers]
-            assessment = assess_dopant(settings, dopant, needed)
+            assessment = assess_dopant(settings, dopant, needed, user_entries)
             assessment.name = f"assess {dopant}"
             assessments.append(assessment)
         ranking = rank_dopants(settings, [a.output for a in assessments], len(unique))
@@ -258,10 +266,10 @@ class _Group(NamedTuple):
         return f"{self.kind} {self.dopant or 'undoped'} {self.engine}"
 
 
-def _groups(campaign: Campaign) -> dict[_Group, list[Calculation]]:
+def _groups(campaign: Campaign, user: UserPhases) -> dict[_Group, list[Calculation]]:
     """Return a campaign's calculations, each once, by what they are of."""
     groups: dict[_Group, list[Calculation]] = {}
-    for calculation in make_plan(campaign).calculations.values():
+    for calculation in make_plan(campaign, user).calculations.values():
         layered = calculation.role in {"series", "vacancy"}
         group = _Group(
             calculation.engine,

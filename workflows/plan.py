@@ -28,8 +28,10 @@ from rocksalt.workflows.plan_stages import (
     chemical_systems,
     hull_calculations,
     series_calculations,
+    user_calculations,
     vacancy_calculations,
 )
+from rocksalt.workflows.user_phases import UserPhases, load_user_phases
 
 
 @dataclass
@@ -74,8 +76,13 @@ class Plan:
         return table
 
 
-def make_plan(campaign: Campaign) -> Plan:
+def make_plan(campaign: Campaign, user: UserPhases | None = None) -> Plan:
     """Return the calculations of a campaign.
+
+    Parameters
+    ----------
+    user
+        What the campaign's key `entries` stands for; read here when not given.
 
     Raises
     ------
@@ -83,11 +90,14 @@ def make_plan(campaign: Campaign) -> Plan:
         When an engine is not known or a fraction fits no cell.
     """
     plan = Plan(notes=campaign.notes)
+    if user is None:
+        user = load_user_phases(campaign.entries, chemical_systems(campaign))
     first = campaign.engines[0]
     structures = [
         *reference_calculations(campaign, first),
         *mixture_calculations(campaign, first),
         *stage_calculations(campaign, first),
+        *user_calculations(campaign, first, user.structures),
     ]
     for engine in campaign.engines:  # structures and fingerprints are made once
         for calculation in structures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymatgen.core import Structure
 
@@ -59,6 +59,18 @@ def hull_calculations(
     for start in competing_starts(system):
         formula = start.structure.composition.reduced_formula
         yield _free(campaign, engine, "competing-phase", start, f"{formula} {start.prototype}")
+
+
+def user_calculations(
+    campaign: Campaign, engine: str, structures: Iterable[tuple[str, Structure]]
+) -> Iterator[Calculation]:
+    """Yield the phases that a user brings, those that belong to a hull of the campaign."""
+    systems = [{*system, "O"} for system in chemical_systems(campaign)]
+    for name, structure in structures:
+        if any({e.symbol for e in structure.composition} <= system for system in systems):
+            start = Start(structure, name)
+            formula = structure.composition.reduced_formula
+            yield _free(campaign, engine, "competing-phase", start, f"{formula} {name}")
 
 
 def series_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:

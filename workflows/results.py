@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
+from rocksalt.screening.hull import HullEntry
 from rocksalt.stores.documents import Reference
 from rocksalt.stores.records import Summary
 
 
 class Results:
-    """The calculations of a campaign that are there, found by what they are of."""
+    """The calculations of a campaign that are there, by what they are of, and the user's phases."""
 
-    def __init__(self, summaries: Iterable[Summary]) -> None:
+    def __init__(
+        self, summaries: Iterable[Summary], user_entries: Sequence[HullEntry] = ()
+    ) -> None:
+        self.user_entries = tuple(user_entries)
         self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
         self.failed: list[Summary] = []
         for summary in summaries:

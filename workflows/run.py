@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 
 import psutil
@@ -14,6 +14,7 @@ from jobflow import JobStore
 from pydantic import BaseModel
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.screening.hull import HullEntry, Rejected
 from rocksalt.stores.documents import (
     CalculationDoc,
     CampaignDoc,
@@ -37,6 +38,8 @@ from rocksalt.workflows.derive import Derived, derive
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.executor import compute
 from rocksalt.workflows.plan import Plan, make_plan
+from rocksalt.workflows.plan_stages import chemical_systems
+from rocksalt.workflows.user_phases import UserPhases, load_user_phases
 
 DERIVED_KINDS = ["formation-energy", "mixing", "hull", "series", "vacancy"]
 
@@ -125,7 +128,8 @@ def run_campaign(
         When an engine is missing, or another process runs this campaign in this store.
     """
     check_engines(campaign)
-    plan = make_plan(campaign)
+    user = load_user_phases(campaign.entries, chemical_systems(campaign))
+    plan = make_plan(campaign, user)
     _refuse_second_run(store, campaign.name)
     started = RunDoc(
         name=campaign.name,
@@ -134,7 +138,7 @@ def run_campaign(
         n_workers=n_workers,
         started_at=utc_now(),
     )
-    save_campaign(store, campaign, plan)
+    save_campaign(store, campaign, plan, user)
     save(store, f"run-{campaign.name}", "run", started, campaign.name, campaign=campaign.name)
     todo = missing_calculations(plan, store, retry_failed=retry_failed)
     outcome = Outcome(len(plan.calculations), len(plan.calculations) - len(todo))
@@ -150,7 +154,7 @@ def run_campaign(
         save(store, f"run-{campaign.name}", "run", ended, campaign.name, campaign=campaign.name)
     outcome.interrupted = outcome.n_computed < len(todo)
     derived = results_of(
-        campaign, store, list(plan.calculations), plan.arrangements(), outcome.n_reused
+        campaign, store, list(plan.calculations), plan.arrangements(), user, outcome.n_reused
     )
     save_derived(store, campaign, derived)
     outcome.ranking = derived.ranking
@@ -163,6 +167,7 @@ def results_of(
     store: JobStore,
     keys: list[str],
     arrangements: Mapping[str, tuple[str, int | None]],
+    user: UserPhases,
     n_reused: int | None = None,
 ) -> Derived:
     """Return what follows from the calculations that are there.
@@ -172,6 +177,8 @@ def results_of(
     arrangements
         Name and multiplicity of the mixtures in the campaign's own cells. The stored ones are
         those of the campaign that computed them.
+    user
+        The user's own phases.
     """
     summaries = load_summaries(store, keys)
     for key, (name, multiplicity) in arrangements.items():
@@ -191,9 +198,9 @@ def results_of(
             for s in summaries.values()
             for warning in s.warnings
         ],
-        "rejected": [],
+        "rejected": [{"what": r.entry_id, "why": r.reason} for r in user.rejected],
     }
-    return derive(campaign, summaries.values(), counts)
+    return derive(campaign, summaries.values(), counts, user.entries)
 
 
 def stored_results(store: JobStore, name: str) -> tuple[Campaign, Derived]:
@@ -206,11 +213,18 @@ def stored_results(store: JobStore, name: str) -> tuple[Campaign, Derived]:
     """
     document = load_campaign_doc(store, name)
     campaign = campaign_from_dict(document.settings, f"campaign {name!r} in the store")
-    return campaign, results_of(campaign, store, document.all_keys, document.arrangements)
+    user = UserPhases(
+        [HullEntry(**entry) for entry in document.entries],
+        rejected=[Rejected(**entry) for entry in document.entries_rejected],
+    )
+    return campaign, results_of(campaign, store, document.all_keys, document.arrangements, user)
 
 
-def save_campaign(store: JobStore, campaign: Campaign, plan: Plan) -> None:
-    """Store a campaign and its plan under its name."""
+def save_campaign(
+    store: JobStore, campaign: Campaign, plan: Plan, user: UserPhases | None = None
+) -> None:
+    """Store a campaign, its plan and the user's own phases under its name."""
+    user = user or UserPhases()
     keys: dict[str, dict[str, list[str]]] = {}
     for key, calculation in plan.calculations.items():
         keys.setdefault(calculation.engine, {}).setdefault(calculation.role, []).append(key)
@@ -220,6 +234,8 @@ def save_campaign(store: JobStore, campaign: Campaign, plan: Plan) -> None:
         content_hash=campaign.content_hash,
         keys=keys,
         arrangements=plan.arrangements(),
+        entries=[asdict(entry) for entry in user.entries],
+        entries_rejected=[asdict(entry) for entry in user.rejected],
         n_merged=plan.n_merged,
         notes=plan.notes,
         rocksalt_version=version("rocksalt"),

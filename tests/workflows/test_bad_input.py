@@ -112,7 +112,35 @@ BAD_CAMPAIGNS = {
         GOOD + "thresholds: {formation_energy_ev_per_formula: .inf}\n",
         ["thresholds: formation_energy_ev_per_formula: inf is not a finite number"],
     ),
-    "later stage": (GOOD + "stages: [hull]\n", ["stages", "'hull' is not in this version"]),
+    "later stage": (
+        GOOD + "stages: [migration]\n",
+        ["stages", "'migration' is not in this version", "use rock-salt, hull"],
+    ),
+    "entries without a hull": (
+        GOOD + "entries: my.json\n",
+        ["entries: no hull is made of them", "add 'hull' to stages"],
+    ),
+    "entries that are not there": (
+        GOOD + "stages: [hull]\nentries: my.json\n",
+        ["my.json: no such file"],
+    ),
+    "strain too large": (
+        GOOD + "strains_percent: [0, 40]\n",
+        ["strains_percent: 40 percent: give strains from -10 to 10"],
+    ),
+    "no layered cell": (
+        GOOD.replace("sqs: 0", "sqs: 0, layered: 3"),
+        ["supercell.layered: 3 Li in the metal layer: choose one of [2, 4, 8]"],
+    ),
+    "no such layered oxide": (
+        GOOD.replace("[Mn]", "[Mg]") + "stages: [lithium-deficient]\n",
+        ["Mg has no tabulated radius as M(4+)"],
+    ),
+    "host of lithium alone": (GOOD.replace("[Mn]", "[Li0.5Li0.5]"), ["hosts", "all lithium"]),
+    "host with lithium in no cell": (
+        GOOD.replace("[Mn]", "[Li0.5Mn0.5]").replace("sqs: 0", "sqs: 2") + "fractions: [0.5]\n",
+        ["fractions: 0.5 of a dopant in Li0.5Mn0.5O leaves no whole number of Li in 2 cations"],
+    ),
     "unknown stage": (GOOD + "stages: [rocksalt]\n", ["stages", "did you mean 'rock-salt'?"]),
 }
 
