@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def calculate(calculation: Calculation) -> CalculationDoc:
     """
     calculator = get_calculator(calculation.engine)
     try:
-        with one_thread():
+        with one_thread(), warnings.catch_warnings():
+            # Of the logarithm that ASE takes of a cell; the error named is far below any strain.
+            warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
             start, settings = _prepared(calculation)
             result = relax(to_atoms(start), calculator, settings)
     except CalculationError as error:
@@ -46,9 +49,9 @@ def calculate(calculation: Calculation) -> CalculationDoc:
     except Exception as error:  # noqa: BLE001  an engine's own error must not end the campaign
         return failed_document(calculation, f"{type(error).__name__}: {error}")
     relaxed = _to_structure(result.atoms)
-    warnings = []
+    remarks = []
     if calculation.role in {"end-member", "mixture"} and has_oxygen_dimer(relaxed):
-        warnings.append(
+        remarks.append(
             f"an O-O distance is below {OXYGEN_DIMER_ANGSTROM} angstrom: oxygen is oxidised"
         )
     junk = None
@@ -70,7 +73,7 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         n_evaluations=result.n_evaluations,
         n_fallbacks=result.n_fallbacks,
         cpu_s=result.cpu_s,
-        warnings=warnings,
+        warnings=remarks,
     )
 
 

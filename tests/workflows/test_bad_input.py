@@ -117,7 +117,7 @@ BAD_CAMPAIGNS = {
         ["stages", "'migration' is not in this version", "use rock-salt, hull"],
     ),
     "entries without a hull": (
-        GOOD + "entries: my.json\n",
+        GOOD + "entries: materials-project\n",
         ["entries: no hull is made of them", "add 'hull' to stages"],
     ),
     "entries that are not there": (
