@@ -21,7 +21,7 @@ from pymatgen.core import Composition
 
 from rocksalt.screening.hull import HullEntry, make_hull
 from rocksalt.stores.phase_documents import HullDoc, HullPhase
-from rocksalt.workflows.figure_style import INK, PALE, RULE, empty_figure, styled
+from rocksalt.workflows.figure_style import INK, PALE, RULE, empty_figure, milli, styled
 from rocksalt.workflows.formulas import formula_text
 
 WITHIN_EV_PER_ATOM = 0.1
@@ -372,7 +372,7 @@ def _label_inside(
         style |= {"fontweight": "bold" if point.stable else "normal", "zorder": 6}
         axes.text(x, y, mark, ha="center", va="center_baseline", bbox=_UNDER, **style)
         taken.append(options[best])
-    left, right = 0.5 - _UNITS_WIDE / 2 + 0.02, 0.5 + _UNITS_WIDE / 2 - 0.235
+    left, right = 0.5 - _UNITS_WIDE / 2 + 0.02, 0.5 + _UNITS_WIDE / 2 - 0.3
     _key(axes, left, list(zip(marks, stable, strict=False)))
     _key(axes, right, list(zip(marks[len(stable) :], above, strict=True)))
 
@@ -390,7 +390,7 @@ def _key(axes: Axes, x: float, named: Sequence[tuple[str, _Point]]) -> None:
         axes.text(x, y, mark, fontsize=9, color=INK if point.stable else _SOFT, fontweight="bold")
         formula = formula_text(point.phase.formula)
         if not point.stable:
-            formula += f"  +{1000 * point.phase.e_above_hull_ev_per_atom:.0f}"
+            formula += f"  {milli(point.phase.e_above_hull_ev_per_atom)}"
         axes.text(x + 0.045, y, formula, fontsize=9, color=INK if point.stable else _SOFT)
 
 
