@@ -537,7 +537,13 @@ def report(
     job_store = _open(store, exists=True)
     campaign, derived = stored_results(job_store, _only_campaign(job_store, name))
     page = build_report(
-        derived.ranking, derived.mixings, derived.formations, provenance=provenance(campaign)
+        derived.ranking,
+        derived.mixings,
+        derived.formations,
+        provenance=provenance(campaign),
+        hulls=derived.hulls,
+        series=derived.series,
+        vacancies=derived.vacancies,
     )
     try:
         output.write_text(page, encoding="utf-8")
@@ -547,7 +553,15 @@ def report(
     if figures is not None:
         from rocksalt.workflows.figure_files import save_figures
 
-        names = save_figures(figures, figure_format.value, derived.ranking, derived.mixings)
+        names = save_figures(
+            figures,
+            figure_format.value,
+            derived.ranking,
+            derived.mixings,
+            hulls=derived.hulls,
+            series=derived.series,
+            vacancies=derived.vacancies,
+        )
         _say(console(), f"wrote {len(names)} figures into {figures}")
 
 

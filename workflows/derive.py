@@ -290,17 +290,17 @@ def candidate(
     }
     criteria = {
         **{
-            f"metal in {host}O window": assess_window(dopant, host, *_metal_shares(host, hulls))
+            f"oxide in {host}O window": assess_window(dopant, host, *_metal_shares(host, hulls))
             for host in hosts
         },
         **{
-            f"above hull with {host}O": assess_above_hull(
+            f"near hull with {host}O": assess_above_hull(
                 dopant, host, found["fraction"], found["value"], campaign.thresholds
             )
             for host, found in above.items()
             if found
         },
-        "oxygen retention": assess_retention(dopant, retention, campaign.thresholds),
+        "retains oxygen": assess_retention(dopant, retention, campaign.thresholds),
     }
     verdict = combined_verdict(
         overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()}),

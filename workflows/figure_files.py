@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import MixingDoc, RankingDoc
+from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.workflows.curves import formation_energies, mixing_curves
 from rocksalt.workflows.figures import intermixability_matrix, periodic_table_map
+from rocksalt.workflows.layered_figures import lithium_series, oxygen_retention, vacancy_strain
+from rocksalt.workflows.ternary_figure import ternary_diagram
+from rocksalt.workflows.window_figure import oxygen_window_bars
 
 PIXELS_PER_INCH = 200
 
 
 def save_figures(
-    folder: Path, suffix: str, ranking: RankingDoc, mixings: Sequence[MixingDoc]
+    folder: Path,
+    suffix: str,
+    ranking: RankingDoc,
+    mixings: Sequence[MixingDoc],
+    *,
+    hulls: Sequence[HullDoc] = (),
+    series: Sequence[SeriesDoc] = (),
+    vacancies: Sequence[VacancyDoc] = (),
 ) -> list[Path]:
-    """Write every figure of a ranking into a folder and return the files.
+    """Write every figure of a campaign into a folder and return the files.
 
     Parameters
     ----------
@@ -24,6 +37,8 @@ def save_figures(
         Made if it is not there.
     suffix
         'pdf', 'svg' or 'png'.
+    ranking, mixings, hulls, series, vacancies
+        What the figures show; those without documents are not drawn.
 
     Raises
     ------
@@ -44,6 +59,7 @@ def save_figures(
                 engines=list(ranking.engines),
                 over_engines=candidate.hosts,
             )
+    figures |= _phase_figures(ranking, hulls, series, vacancies)
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,3 +70,32 @@ def save_figures(
     except OSError as error:
         raise RocksaltError(f"{folder}: figures cannot be written: {error.strerror}") from error
     return written
+
+
+def _phase_figures(
+    ranking: RankingDoc,
+    hulls: Sequence[HullDoc],
+    series: Sequence[SeriesDoc],
+    vacancies: Sequence[VacancyDoc],
+) -> dict[str, Figure]:
+    """Return the figures of the stages beyond the rock salt by name."""
+    engines = list(ranking.engines)
+    dopants = [c.dopant for c in sorted(ranking.candidates, key=lambda c: c.rank)]
+    figures: dict[str, Figure] = {}
+    by_system: dict[str, list[HullDoc]] = {}
+    for hull in hulls:
+        if hull.phases:
+            figures[f"hull-{hull.chemical_system}-{hull.engine}"] = ternary_diagram(hull)
+            by_system.setdefault(hull.chemical_system, []).append(hull)
+    for system, mine in by_system.items():
+        figures[f"windows-{system}"] = oxygen_window_bars(mine, engines=engines)
+    for engine in dict.fromkeys(each.engine for each in series):
+        mine_ = [each for each in series if each.engine == engine]
+        figures[f"lithium-deficient-{engine}"] = lithium_series(mine_, dopants=dopants)
+    if any(point.strain_kind != "none" for each in vacancies for point in each.points):
+        figures["vacancy-strain"] = vacancy_strain(vacancies, engines=engines)
+    if any(each.dopant for each in vacancies):
+        figures["oxygen-retention"] = oxygen_retention(
+            vacancies, dopants=dopants, engines=engines
+        )
+    return figures

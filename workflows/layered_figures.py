@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rocksalt.stores.phase_documents import SeriesDoc, SeriesPoint, VacancyDoc
+from rocksalt.stores.phase_documents import SeriesDoc, SeriesPoint, StrainSlopeDoc, VacancyDoc
 from rocksalt.workflows.figure_style import (
     ENGINE_COLOURS,
     ENGINE_MARKERS,
@@ -26,6 +26,9 @@ from rocksalt.workflows.figure_style import (
     styled,
 )
 from rocksalt.workflows.formulas import formula_text
+
+_SMALL_EV = 0.15
+"""The axis of oxygen retention reaches at least this far: less is within the engines' error."""
 
 STRAINS = {
     "isotropic": (ENGINE_COLOURS[0], "o", "-"),
@@ -204,6 +207,13 @@ def lowest_by_strain(document: VacancyDoc, strain_kind: str) -> list[tuple[float
     return sorted(lowest.items())
 
 
+def slope_text(slope: StrainSlopeDoc) -> str:
+    """Return a slope with its standard error, where it has one, in meV per percent of strain."""
+    error = slope.standard_error_ev_per_percent
+    text = signed(1000 * slope.ev_per_percent, 1)
+    return text if error is None else f"{text} ± {1000 * error:.1f}"
+
+
 def _strain_panel(axes: Axes, document: VacancyDoc) -> None:
     slopes = {slope.strain_kind: slope for slope in document.slopes}
     for kind, (colour, marker, dashes) in STRAINS.items():
@@ -213,10 +223,7 @@ def _strain_panel(axes: Axes, document: VacancyDoc) -> None:
         label = kind
         if kind in slopes:
             slope = slopes[kind]
-            label += f"  {signed(slope.ev_per_percent, 3)}"
-            if slope.standard_error_ev_per_percent is not None:
-                label += f" ± {slope.standard_error_ev_per_percent:.3f}"
-            label += " eV per %"
+            label += f"  {slope_text(slope)} meV per %"
         axes.plot(
             *zip(*line, strict=True),
             color=colour,
@@ -294,9 +301,10 @@ def oxygen_retention(
                 gid=f"retention-{dopant}-{engine}",
             )
         if all(value is None for value in mine.values()):
-            axes.text(column, 0, NOT_COMPUTED, ha="center", va="bottom", color=PALE, fontsize=13)
-    reach = max(max(values) - min(values), 0.05)
-    axes.set_ylim(min(values) - 0.18 * reach, max(values) + 0.18 * reach)
+            axes.text(column, 0.0, NOT_COMPUTED, ha="center", va="bottom", color=PALE, fontsize=13)
+    low, high = min(*values, -_SMALL_EV), max(*values, _SMALL_EV)
+    reach = high - low
+    axes.set_ylim(low - 0.1 * reach, high + 0.1 * reach)
     axes.set_ylabel("Change of the lowest\nvacancy energy (eV)")
     note = {"fontsize": 8.5, "color": "#55606c", "ha": "right"}
     inside = axes.get_yaxis_transform()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pymatgen.core import Structure
 
-from rocksalt.screening.identity import structure_fingerprint
+from rocksalt.screening.identity import digest, structure_fingerprint
 from rocksalt.screening.lithium import (
     SeriesMember,
     delithiated,
@@ -101,7 +101,7 @@ def _series_member(
         label=name,
         engine=engine,
         structure=cell,
-        fingerprint=structure_fingerprint(cell),
+        fingerprint=_cell_fingerprint(cell),
         prototype=name,
         relaxation=campaign.relaxation_settings(),
         multiplicity=None if dopant else member.multiplicity,
@@ -152,7 +152,7 @@ def _vacancies(
     strained: bool = False,
     dopant: str | None = None,
 ) -> Iterator[Calculation]:
-    fingerprint = structure_fingerprint(cell)
+    fingerprint = _cell_fingerprint(cell)
     sites: list[tuple[int | None, str, int]] = [(None, "no vacancy", 1)]
     if dopant:
         for oxygen in oxygens:
@@ -202,3 +202,11 @@ def _free(campaign: Campaign, engine: str, role: Role, start: Start, label: str)
         prototype=start.prototype,
         relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell),
     )
+
+
+def _cell_fingerprint(cell: Structure) -> str:
+    """Return a fingerprint that is another one in a larger cell of the same crystal.
+
+    Details count atoms of the cell, and the position of a vacancy is one in it.
+    """
+    return digest([structure_fingerprint(cell), len(cell)])

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from rocksalt.stores.documents import CandidateDoc, FormationEnergyDoc, MixingDoc, RankingDoc
+from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.workflows.curves import formation_energies, mixing_curves
 from rocksalt.workflows.figure_style import (
     NOT_COMPUTED,
@@ -39,6 +40,7 @@ from rocksalt.workflows.html import (
     table,
     with_uncertainty,
 )
+from rocksalt.workflows.report_phases import criteria_line, missing_phases, phase_sections
 
 UNFOLDED = 6
 """Up to this many dopants the mixing curves stand open; more are folded, one per dopant."""
@@ -50,6 +52,9 @@ def build_report(
     formations: Sequence[FormationEnergyDoc],
     *,
     provenance: dict[str, str],
+    hulls: Sequence[HullDoc] = (),
+    series: Sequence[SeriesDoc] = (),
+    vacancies: Sequence[VacancyDoc] = (),
 ) -> str:
     """Return the report of a campaign as one HTML page.
 
@@ -63,6 +68,8 @@ def build_report(
         Formation energies of the rock salts.
     provenance
         What else a reader must know, name and value: package versions, the store, a checksum.
+    hulls, series, vacancies
+        Documents of the stages beyond the rock salt; without them their sections are not there.
 
     Returns
     -------
@@ -78,8 +85,18 @@ def build_report(
         "matrix": ("Intermixability", _matrix_section(ranking)),
         "formation": ("Formation energies", _formation_section(ranking, formations)),
         "mixing": ("Mixing curves", _mixing_section(ranking, candidates, mixings)),
+        **phase_sections(ranking, hulls, series, vacancies),
         "rules": ("Rules of the verdict", _rules_section(ranking)),
-        "provenance": ("Provenance", _provenance_section(ranking, mixings, formations, provenance)),
+        "provenance": (
+            "Provenance",
+            _provenance_section(
+                ranking,
+                mixings,
+                formations,
+                provenance,
+                missing_phases(hulls, series, vacancies),
+            ),
+        ),
     }
     links = "".join(
         f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in sections.items()
@@ -196,7 +213,7 @@ def _ranking_section(ranking: RankingDoc, candidates: Sequence[CandidateDoc]) ->
     labels = [re.sub("<.*?>", "", label) for label in labels]
     bodies = "\n".join(_candidate_body(ranking, each, labels) for each in candidates)
     return (
-        '<p class="lead">In the order of verdict, then score: the largest mean mixing enthalpy '
+        '<p class="lead">In the order of verdict, Pareto front and score: the largest mean mixing enthalpy '
         "over hosts and fractions; negative mixes. Under each host: the same for that host alone, "
         f"and the fraction of dopant that its rock salt dissolves at {ranking.temperature_k:g} K "
         f"(or its range over the engines). {NOT_COMPUTED} means not computed.</p>\n"
@@ -241,7 +258,8 @@ def _candidate_body(ranking: RankingDoc, candidate: CandidateDoc, labels: Sequen
         f'<th scope="row"><a href="#curves-{slug(candidate.dopant)}">{symbol}</a></th>'
         f'<td class="verdict" data-label="Verdict" data-sort="{order}">{badge(candidate.verdict)}'
         f"</td>{numbers}</tr>\n"
-        f'<tr><td></td><td class="reasons" colspan="{len(labels) - 1}"><ul>{reasons}{evidence}</ul></td></tr>'
+        f'<tr><td></td><td class="reasons" colspan="{len(labels) - 1}">'
+        f"{criteria_line(candidate)}<ul>{reasons}{evidence}</ul></td></tr>"
         "</tbody>"
     )
 
@@ -521,6 +539,7 @@ def _provenance_section(
     mixings: Sequence[MixingDoc],
     formations: Sequence[FormationEnergyDoc],
     provenance: Mapping[str, str],
+    missing_elsewhere: Sequence[tuple[str, str]],
 ) -> str:
     """Return where the numbers come from and what is missing."""
     counts = dict(ranking.counts)
@@ -550,6 +569,7 @@ def _provenance_section(
             for each in mixings
             for why in each.missing
         ),
+        *missing_elsewhere,
     ]
     if missing:
         parts += ["<h3>Not computed</h3>", _reasons_table("not computed", missing, len(missing))]

@@ -27,6 +27,10 @@ _CONTRACT = (
     "rock_salt_reduction_dmu_o_ev",
     "metal_in_host_window",
     "mixing",
+    "above_hull_ev_per_atom",
+    "oxygen_retention_ev",
+    "criteria",
+    "front",
     "uncertainty_ev",
     "evidence",
     "hosts",
@@ -46,6 +50,10 @@ _CSV_COLUMNS = (
     "solubility_limit",
     "critical_temperature_k",
     "mixing_verdict",
+    "metal_in_host_window",
+    "above_hull_fraction",
+    "above_hull_ev_per_atom",
+    "oxygen_retention_ev",
 )
 
 
@@ -73,6 +81,8 @@ def ranking_csv(ranking: RankingDoc) -> str:
     for candidate in ranking.candidates:
         for host, pair in candidate.hosts.items():
             for engine, mixing in {**candidate.mixing[host], "mean": pair}.items():
+                window = candidate.metal_in_host_window.get(host, {}).get("computed", {})
+                above = candidate.above_hull_ev_per_atom.get(host) or {}
                 formation = candidate.rock_salt_formation_energy_ev_per_formula.get(engine, {})
                 for point in mixing["enthalpy_ev_per_cation"] or [{}]:
                     values = (
@@ -88,6 +98,10 @@ def ranking_csv(ranking: RankingDoc) -> str:
                         mixing["solubility_limit"],
                         mixing["critical_temperature_k"],
                         mixing["verdict"],
+                        window.get(engine),
+                        above.get("fraction"),
+                        above.get("value", {}).get(engine),
+                        candidate.oxygen_retention_ev.get(engine),
                     )
                     rows.append(dict(zip(_CSV_COLUMNS, values, strict=True)))
     return rows_csv(rows, _CSV_COLUMNS)
@@ -201,10 +215,16 @@ def short_reason(candidate: CandidateDoc) -> str:
     }
     if of["separates"]:
         return f"leaves {', '.join(of['separates'])}"
+    failed = [name for name, verdict in candidate.criteria.items() if verdict == "fail"]
+    if failed:
+        return f"not {', not '.join(failed)}"
     if of[None]:
         return f"not computed in {', '.join(of[None])}"
     if of["undecided"]:
         return f"{', '.join(of['undecided'])}: engines cannot tell"
+    open_ = [name for name, verdict in candidate.criteria.items() if verdict == "undecided"]
+    if open_ and open_ != ["stays oxidised"]:
+        return f"not decided: {', '.join(open_)}"
     return "mixes, stays oxidised" if candidate.verdict == "pass" else "oxide or metal?"
 
 

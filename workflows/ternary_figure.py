@@ -343,7 +343,7 @@ def _label_inside(
     segments: Sequence[Segment],
     mixtures: Sequence[tuple[float, float]],
 ) -> None:
-    """Number the stable phases of three elements, letter those above the hull, and add the keys."""
+    """Mark phases of three elements by numbers, above the hull by letters, and add the keys."""
     taken = [_around(p.x, p.y, 0.017, 0.017) for p in points]
     taken += [_around(x, y - 0.015, 0.026, 0.034) for x, y in mixtures]
     inside = [p for p in points if not p.edge]

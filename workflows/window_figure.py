@@ -257,7 +257,7 @@ def _temperature_axis(axes: Axes, pressure_bar: float, outward_points: float) ->
         other.spines["top"].set_bounds(shown[-1][0], shown[0][0])
     name = f"{pressure_bar:g}" if pressure_bar >= 1e-3 else f"10$^{{{np.log10(pressure_bar):.0f}}}$"
     other.annotate(
-        f"K at {name} bar O$_2$",
+        f"T (K) at {name} bar O$_2$",
         (shown[-1][0] if shown else low, 1.0),
         xycoords=other.get_xaxis_transform(),
         xytext=(-14, outward_points + 9),
