@@ -35,9 +35,9 @@ _MOST_AT_AN_EDGE = 10
 _SOFT = "#55606c"
 
 DISTANCE = LinearSegmentedColormap.from_list(
-    "above-hull", ["#0d4c86", "#5d4a9c", "#b0478f", "#e06a50", "#f2b04e"]
+    "above-hull", ["#0d4c86", "#5d4a9c", "#b0478f", "#e06a50", "#f2b04e"], N=20
 )
-"""Darker is nearer to the hull, in grey as in colour."""
+"""Darker is nearer to the hull, in grey as in colour; few steps keep a page of many bars small."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,9 @@ def ternary_diagram(hull: HullDoc, *, within_ev_per_atom: float = WITHIN_EV_PER_
     axes.set_ylim(top - _UNITS_WIDE * 0.835 * _HEIGHT_IN / _WIDTH_IN, top)
     norm = Normalize(0, 1000 * within_ev_per_atom)
     segments = _tie_lines(hull, elements)
-    outline = [(0.0, 0.0), (0.5, _HEIGHT), (1.0, 0.0)]
-    for a, b in itertools.combinations(outline, 2):
-        axes.plot(*zip(a, b, strict=True), color=INK, lw=1.2, zorder=1, gid="outline")
-    for a, b in segments:
-        axes.plot(*zip(a, b, strict=True), color=PALE, lw=0.9, zorder=2, gid="tie-line")
+    style: dict[str, Any] = {"clip_on": False, "solid_joinstyle": "round"}
+    axes.plot([0, 0.5, 1, 0], [0, _HEIGHT, 0, 0], color=INK, lw=1.2, zorder=1, **style)
+    apart = [(*zip(a, b, strict=True), (np.nan, np.nan)) for a, b in segments]
     mixtures = _draw_mixtures(axes, hull, elements, norm)
     for point in points:
         _draw_point(axes, point, norm)
