@@ -11,7 +11,7 @@ import spglib
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 CUTOFF_ANGSTROM = 7.0
 TRIANGLE_CUTOFF_ANGSTROM = 5.0
 SYMMETRY_TOLERANCE_ANGSTROM = 0.005
@@ -62,25 +62,29 @@ def structure_fingerprint(structure: Structure) -> str:
     )
     volume_per_atom = structure.volume / len(structure)
     length = volume_per_atom ** (1 / 3)
-    vectors, distances = vectors / length, _rounded(distances / length)
-    around = [np.flatnonzero(centres == i) for i in range(len(structure))]
-    colours = [digest(site.specie.symbol) for site in structure]
+    around = np.split(
+        np.argsort(centres, kind="stable"),
+        np.cumsum(np.bincount(centres, minlength=len(structure)))[:-1],
+    )
+    steps = _steps(distances / length)
+    colours = np.array([_colour(site.specie.symbol.encode()) for site in structure])
     for _ in range(N_ROUNDS):
-        colours = [
-            digest([own, sorted((distances[j], colours[points[j]]) for j in neighbours)])
-            for own, neighbours in zip(colours, around, strict=True)
-        ]
-    ranks = {colour: rank for rank, colour in enumerate(sorted(set(colours)))}
-    rank_of_site = np.array([ranks[colour] for colour in colours])
+        seen = _mixed(colours[points] ^ _mixed(steps))
+        colours = np.array(
+            [
+                _colour(own.tobytes() + np.sort(seen[neighbours]).tobytes())
+                for own, neighbours in zip(colours, around, strict=True)
+            ]
+        )
+    seen = _mixed(colours[points] ^ _mixed(steps))
     final = []
     for own, neighbours in zip(colours, around, strict=True):
-        near = neighbours[distances[neighbours] * length < TRIANGLE_CUTOFF_ANGSTROM]
-        triangles = _triangles(vectors[near], distances[near], rank_of_site[points[near]])
-        final.append(digest([own, triangles]))
+        near = neighbours[distances[neighbours] < TRIANGLE_CUTOFF_ANGSTROM]
+        triangles = _triangles(vectors[near] / length, seen[near])
+        final.append(f"{_colour(own.tobytes() + triangles.tobytes()):016x}")
     shares = {c: round(final.count(c) / len(final), 9) for c in sorted(set(final))}
-    return digest(
-        [FINGERPRINT_VERSION, float(_rounded(volume_per_atom)), *_symmetry(structure), shares]
-    )
+    volume = float(np.round(volume_per_atom * GENERIC_FACTOR, DECIMALS))
+    return digest([FINGERPRINT_VERSION, volume, *_symmetry(structure), shares])
 
 
 def _symmetry(structure: Structure) -> tuple[int, int]:
@@ -96,19 +100,37 @@ def _symmetry(structure: Structure) -> tuple[int, int]:
     return _ENANTIOMORPHS.get(number, number), n_primitive
 
 
-def _rounded(values: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Round, after a factor that keeps round numbers (4.435 angstrom) off the borders."""
-    return np.round(np.asarray(values) * GENERIC_FACTOR, DECIMALS)
+def _steps(lengths: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Round to whole steps, after a factor that keeps round numbers (4.435 angstrom) off borders."""
+    return np.round(lengths * (GENERIC_FACTOR * 10**DECIMALS)).astype(np.uint64)
 
 
-def _triangles(
-    vectors: NDArray[np.float64], distances: NDArray[np.float64], colours: NDArray[np.int64]
-) -> list[list[float]]:
-    """Return every triangle of a site and two neighbours, in an order that no setting changes."""
-    order = np.lexsort((distances, colours))
-    vectors, distances, colours = vectors[order], distances[order], colours[order]
-    i, j = np.triu_indices(len(order), k=1)
-    opposite = _rounded(np.linalg.norm(vectors[i] - vectors[j], axis=1))
-    rows = np.column_stack([colours[i], colours[j], distances[i], distances[j], opposite])
-    kinds, counts = np.unique(rows, axis=0, return_counts=True)
-    return np.column_stack([kinds, counts]).tolist()
+def _colour(content: bytes) -> np.uint64:
+    """Return 64 bits of the SHA-256 of some bytes."""
+    return np.frombuffer(hashlib.sha256(content).digest()[:8], dtype="<u8")[0]
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scatter 64-bit numbers so that sums and differences of results do not coincide.
+
+    The finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195.
+    """
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _triangles(vectors: NDArray[np.float64], ends: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a number for every triangle of a site and two neighbours, sorted.
+
+    Parameters
+    ----------
+    vectors
+        (n, 3) to the neighbours.
+    ends
+        (n,) number of each neighbour's colour and distance. That of a triangle is made of the sum
+        of two of them, which no order changes, and of the distance between them.
+    """
+    i, j = np.triu_indices(len(ends), k=1)
+    opposite = _steps(np.linalg.norm(vectors[i] - vectors[j], axis=1))
+    return np.sort(_mixed((ends[i] + ends[j]) ^ _mixed(opposite + np.uint64(1))))

@@ -95,7 +95,5 @@ def _phase_figures(
     if any(point.strain_kind != "none" for each in vacancies for point in each.points):
         figures["vacancy-strain"] = vacancy_strain(vacancies, engines=engines)
     if any(each.dopant for each in vacancies):
-        figures["oxygen-retention"] = oxygen_retention(
-            vacancies, dopants=dopants, engines=engines
-        )
+        figures["oxygen-retention"] = oxygen_retention(vacancies, dopants=dopants, engines=engines)
     return figures

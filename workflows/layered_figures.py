@@ -6,6 +6,7 @@ Nothing touches pyplot or the caller's settings.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -134,16 +135,14 @@ def _series_line(
 ) -> None:
     colour, marker, face = _series_style(document.dopant, order)
     who = document.dopant or "pure"
-    for points, style in (
-        (_others(document.points), {"ls": "none", "marker": ".", "alpha": 0.35, "zorder": 2}),
-        (
-            lowest_points(document.points),
-            {"marker": marker, "markerfacecolor": face, "markersize": 5.5, "zorder": 4},
-        ),
+    faint: dict[str, Any] = {"ls": "none", "marker": ".", "alpha": 0.35, "zorder": 2}
+    bold: dict[str, Any] = {"marker": marker, "mfc": face, "markersize": 5.5, "zorder": 4}
+    for kind, points, style in (
+        ("others", _others(document.points), faint),
+        ("lowest", lowest_points(document.points), bold),
     ):
         known = [(p.lithium_per_oxygen, y) for p in points if (y := value(p)) is not None]
         if known:
-            kind = "lowest" if "markersize" in style else "others"
             axes.plot(*zip(*known, strict=True), color=colour, gid=f"{name}-{kind}-{who}", **style)
 
 
@@ -305,11 +304,8 @@ def oxygen_retention(
     low, high = min(*values, -_SMALL_EV), max(*values, _SMALL_EV)
     reach = high - low
     axes.set_ylim(low - 0.1 * reach, high + 0.1 * reach)
-    axes.set_ylabel("Change of the lowest\nvacancy energy (eV)")
-    note = {"fontsize": 8.5, "color": "#55606c", "ha": "right"}
-    inside = axes.get_yaxis_transform()
-    axes.text(0.99, 0.02 * reach, "holds oxygen ↑", transform=inside, va="bottom", **note)
-    axes.text(0.99, -0.02 * reach, "releases it ↓", transform=inside, va="top", **note)
+    wide = 10 * "\N{NO-BREAK SPACE}"
+    axes.set_ylabel(f"Change of the lowest vacancy energy (eV)\n◂ releases oxygen{wide}holds it ▸")
     handles = []
     for engine in places:
         colour, marker = engine_style(order, engine)

@@ -18,6 +18,7 @@ from rocksalt.stores.phase_documents import (
     Share,
     VacancyDoc,
 )
+from rocksalt.workflows.derive_phases import MEASURED
 from rocksalt.workflows.figure_style import MINUS, NOT_COMPUTED, VERDICTS, engine_order, signed
 from rocksalt.workflows.formulas import formula_html, phases_html
 from rocksalt.workflows.html import (
@@ -120,8 +121,8 @@ def _hull_section(ranking: RankingDoc, dopants: Sequence[str], hulls: Sequence[H
         by_pair.setdefault((hull.dopant or "", hull.host or ""), []).append(hull)
     hosts = list(ranking.hosts)
     pairs = sorted(by_pair, key=lambda pair: (_place(pair[0], dopants), _place(pair[1], hosts)))
-    engines = engine_order((h.engine for h in hulls if h.engine != "measured"), ranking.engines)
-    order = [*engines, "measured"]
+    engines = engine_order((h.engine for h in hulls if h.engine != MEASURED), list(ranking.engines))
+    order = [*engines, MEASURED]
     lead = (
         '<p class="lead">Convex hulls of dopant, host and oxygen at 0 K, one per engine, and one of '
         "measured formation enthalpies on a scale of its own. The windows say which phases are "
@@ -161,7 +162,7 @@ def _host_window_words(hulls: Sequence[HullDoc]) -> str:
     if not first.dopant or not first.host:
         return ""
     words = ", ".join(f"{h.dopant_in_host_window or NOT_COMPUTED} ({h.engine})" for h in hulls)
-    return f"{first.dopant} where {first.host}O is stable: {words}"
+    return f"where {first.host}O is stable: {words}"
 
 
 def _pair(hulls: Sequence[HullDoc], order: Sequence[str], target: str) -> str:
@@ -250,7 +251,7 @@ def _references(hulls: Sequence[HullDoc]) -> str:
         f"{escape(h.engine)} ({escape(h.energy_scale)}): "
         + ", ".join(f"{escape(e)} {escape(name)}" for e, name in h.references.items())
         for h in hulls
-        if h.engine != "measured"
+        if h.engine != MEASURED
     ]
     return f'<p class="lead">References of the elements: {"; ".join(items)}.</p>' if items else ""
 

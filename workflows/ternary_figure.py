@@ -85,16 +85,20 @@ def ternary_diagram(hull: HullDoc, *, within_ev_per_atom: float = WITHIN_EV_PER_
     axes.set_ylim(top - _UNITS_WIDE * 0.835 * _HEIGHT_IN / _WIDTH_IN, top)
     norm = Normalize(0, 1000 * within_ev_per_atom)
     segments = _tie_lines(hull, elements)
-    style: dict[str, Any] = {"clip_on": False, "solid_joinstyle": "round"}
-    axes.plot([0, 0.5, 1, 0], [0, _HEIGHT, 0, 0], color=INK, lw=1.2, zorder=1, **style)
-    apart = [(*zip(a, b, strict=True), (np.nan, np.nan)) for a, b in segments]
+    axes.plot([0, 0.5, 1, 0], [0, _HEIGHT, 0, 0], color=INK, lw=1.2, zorder=1, gid="outline")
+    if segments:
+        _draw_lines(axes, segments, "tie-lines", color=PALE, lw=0.9, zorder=2)
     mixtures = _draw_mixtures(axes, hull, elements, norm)
-    for point in points:
-        _draw_point(axes, point, norm)
+    _draw_points(axes, points, norm)
     _label_corners(axes, elements)
     _label_edges(axes, points)
     _label_inside(axes, points, segments, mixtures)
-    _legend(figure, axes, hull, norm, bool(mixtures))
+    above = [1000 * m.e_above_hull_ev_per_atom for m in hull.mixtures_above_hull]
+    _legend(axes, hollow=any(not p.stable for p in points), mixtures=bool(mixtures))
+    if above or any(not p.stable for p in points):
+        _distance_bar(figure, norm, beyond=max(above, default=0) > 1000 * within_ev_per_atom)
+    for line in axes.lines:
+        line.set_clip_on(False)
     axes.text(
         0.5 - middle + 0.02,
         top - 0.02,
@@ -241,24 +245,38 @@ def _draw_mixtures(
 _UNDER: dict[str, Any] = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.6}
 
 
-def _draw_point(axes: Axes, point: _Point, norm: Normalize) -> None:
-    if point.stable:
-        style: dict[str, Any] = {"color": INK, "markersize": 7.5, "zorder": 5}
-        style |= {"markeredgecolor": "white", "markeredgewidth": 0.7}
-    else:
-        colour = DISTANCE(norm(1000 * point.phase.e_above_hull_ev_per_atom))
-        style = {"markeredgecolor": colour, "markerfacecolor": "white", "markersize": 5.5}
-        style |= {"markeredgewidth": 1.6, "zorder": 4}
-    kind = "stable" if point.stable else "above"
+def _draw_lines(axes: Axes, segments: Sequence[Segment], gid: str, **style: Any) -> None:
+    """Draw separate lines as one path, which keeps files small."""
+    ends = [(*segment, (np.nan, np.nan)) for segment in segments]
+    x, y = np.array(ends, dtype=float).reshape(-1, 2).T
+    axes.plot(x, y, gid=gid, **style)
+
+
+def _draw_points(axes: Axes, points: Sequence[_Point], norm: Normalize) -> None:
+    none: dict[str, Any] = {"marker": "o", "linestyle": "none"}
     axes.plot(
-        point.x,
-        point.y,
-        marker="o",
-        linestyle="none",
-        gid=f"{kind}-{point.phase.formula}",
-        clip_on=False,
-        **style,
+        [p.x for p in points if p.stable],
+        [p.y for p in points if p.stable],
+        color=INK,
+        markersize=7.5,
+        markeredgecolor="white",
+        markeredgewidth=0.7,
+        zorder=5,
+        gid="stable",
+        **none,
     )
+    for point in (p for p in points if not p.stable):
+        axes.plot(
+            point.x,
+            point.y,
+            markersize=5.5,
+            markeredgecolor=DISTANCE(norm(1000 * point.phase.e_above_hull_ev_per_atom)),
+            markeredgewidth=1.6,
+            markerfacecolor="white",
+            zorder=4,
+            gid=f"above-{point.phase.formula}",
+            **none,
+        )
 
 
 # ------------------------------------------------------------------------------ labels
@@ -296,40 +314,39 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def _label_edges(axes: Axes, points: Sequence[_Point]) -> None:
-    """Name the phases of two elements outside the triangle, with leaders where they moved."""
+    """Name the phases of two elements outside the triangle, joined to their marks."""
+    leaders: list[Segment] = []
     for edge in ("left", "right", "bottom"):
         mine = [p for p in points if p.edge == edge]
         mine = mine[: max(_MOST_AT_AN_EDGE, sum(p.stable for p in mine))]
         mine.sort(key=lambda p: p.x if edge == "bottom" else p.y)
-        if edge == "bottom":
-            longest = max((len(p.phase.formula) for p in mine), default=0)
-            gap = longest * 6 * _UNITS_PER_POINT + 0.03
-            for x, point in zip(spread([p.x for p in mine], gap), mine, strict=True):
-                _leader(axes, point, x, -0.065, "center", "top")
-            continue
-        for y, point in zip(spread([p.y for p in mine], 0.047), mine, strict=True):
-            inward = y / (2 * _HEIGHT)
-            if edge == "left":
-                _leader(axes, point, inward - 0.055, y, "right", "center")
-            else:
-                _leader(axes, point, 1 - inward + 0.055, y, "left", "center")
+        for point, (x, y) in zip(mine, _edge_places(edge, mine), strict=True):
+            leaders.append(((point.x, point.y), (x, y)))
+            axes.text(
+                x + {"left": -0.008, "right": 0.008}.get(edge, 0.0),
+                y - (0.008 if edge == "bottom" else 0.0),
+                formula_text(point.phase.formula),
+                ha={"left": "right", "right": "left"}.get(edge, "center"),
+                va="top" if edge == "bottom" else "center",
+                fontsize=9.5 if point.stable else 8,
+                color=INK if point.stable else _SOFT,
+                fontweight="bold" if point.stable else "normal",
+                zorder=6,
+            )
+    if leaders:
+        _draw_lines(axes, leaders, "leaders", color=RULE, lw=0.8, zorder=1.5)
 
 
-def _leader(axes: Axes, point: _Point, x: float, y: float, ha: str, va: str) -> None:
-    """Write the name of a phase somewhere and join it to its mark."""
-    axes.plot([point.x, x], [point.y, y], color=RULE, lw=0.8, zorder=1.5, gid="leader")
-    aside = {"right": -0.008, "left": 0.008}.get(ha, 0.0)
-    axes.text(
-        x + aside,
-        y - (0.008 if va == "top" else 0),
-        formula_text(point.phase.formula),
-        ha=ha,
-        va=va,
-        fontsize=9.5 if point.stable else 8,
-        color=INK if point.stable else _SOFT,
-        fontweight="bold" if point.stable else "normal",
-        zorder=6,
-    )
+def _edge_places(edge: str, points: Sequence[_Point]) -> list[tuple[float, float]]:
+    """Return where the names of the phases of one side stand, none upon another."""
+    if edge == "bottom":
+        longest = max((len(p.phase.formula) for p in points), default=0)
+        gap = longest * 6 * _UNITS_PER_POINT + 0.03
+        return [(x, -0.065) for x in spread([p.x for p in points], gap)]
+    heights = spread([p.y for p in points], 0.047)
+    if edge == "left":
+        return [(y / (2 * _HEIGHT) - 0.055, y) for y in heights]
+    return [(1 - y / (2 * _HEIGHT) + 0.055, y) for y in heights]
 
 
 _Box = tuple[float, float, float, float]
@@ -345,9 +362,10 @@ def _label_inside(
     taken = [_around(p.x, p.y, 0.017, 0.017) for p in points]
     taken += [_around(x, y - 0.015, 0.026, 0.034) for x, y in mixtures]
     inside = [p for p in points if not p.edge]
-    stable = [p for p in inside if p.stable]
+    stable = sorted((p for p in inside if p.stable), key=lambda p: p.phase.formula)
     above = [p for p in inside if not p.stable][:_MOST_LETTERS]
     half = 0.55 * _SIZE * _UNITS_PER_POINT, 0.6 * _SIZE * _UNITS_PER_POINT
+    leaders: list[Segment] = []
     marks = [*map(str, range(1, len(stable) + 1)), *_LETTERS[: len(above)]]
     for mark, point in zip(marks, [*stable, *above], strict=True):
         options = [
@@ -365,11 +383,13 @@ def _label_inside(
         x0, y0, x1, y1 = options[best]
         x, y = (x0 + x1) / 2, (y0 + y1) / 2
         if best >= 8:
-            axes.plot([point.x, x], [point.y, y], color=_SOFT, lw=0.6, zorder=3, gid="leader")
+            leaders.append(((point.x, point.y), (x, y)))
         style: dict[str, Any] = {"fontsize": _SIZE, "color": INK if point.stable else _SOFT}
         style |= {"fontweight": "bold" if point.stable else "normal", "zorder": 6}
         axes.text(x, y, mark, ha="center", va="center_baseline", bbox=_UNDER, **style)
         taken.append(options[best])
+    if leaders:
+        _draw_lines(axes, leaders, "marks", color=_SOFT, lw=0.6, zorder=3)
     left, right = 0.5 - _UNITS_WIDE / 2 + 0.02, 0.5 + _UNITS_WIDE / 2 - 0.3
     _key(axes, left, list(zip(marks, stable, strict=False)))
     _key(axes, right, list(zip(marks[len(stable) :], above, strict=True)))
@@ -414,25 +434,27 @@ def _crosses(box: _Box, segment: Segment) -> bool:
     return bool(((x > box[0]) & (x < box[2]) & (y > box[1]) & (y < box[3])).any())
 
 
-def _legend(figure: Figure, axes: Axes, hull: HullDoc, norm: Normalize, mixtures: bool) -> None:
-    """Add the key to the marks, and the bar of distances."""
+def _legend(axes: Axes, *, hollow: bool, mixtures: bool) -> None:
+    """Add the key to the marks."""
     none: dict[str, Any] = {"linestyle": "none", "color": INK}
-    hollow: dict[str, Any] = {"mfc": "white", "mec": DISTANCE(0.6), "mew": 1.6}
-    handles = [
-        Line2D([], [], marker="o", ms=7, label="stable", **none),
-        Line2D([], [], marker="o", ms=5.5, label="above the hull", **none, **hollow),
-    ]
+    empty: dict[str, Any] = {"mfc": "white", "mec": DISTANCE(0.6), "mew": 1.6}
+    handles = [Line2D([], [], marker="o", ms=7, label="stable", **none)]
+    if hollow:
+        handles.append(Line2D([], [], marker="o", ms=5.5, label="above the hull", **none, **empty))
     if mixtures:
-        handles.append(Line2D([], [], marker="s", ms=6, label="mixture", **none, **hollow))
+        handles.append(Line2D([], [], marker="s", ms=6, label="mixture", **none, **empty))
     axes.legend(
         handles=handles, loc="upper right", borderaxespad=0.4, handletextpad=0.3, labelspacing=0.35
     )
-    far = any(1000 * m.e_above_hull_ev_per_atom > norm.vmax for m in hull.mixtures_above_hull)  # type: ignore[operator]
+
+
+def _distance_bar(figure: Figure, norm: Normalize, *, beyond: bool) -> None:
+    """Add the bar of distances from the hull; ``beyond`` says that some are farther."""
     bar = figure.colorbar(
         ScalarMappable(norm, DISTANCE),
         cax=figure.add_axes((0.28, 0.115, 0.44, 0.022)),
         orientation="horizontal",
-        extend="max" if far else "neither",
+        extend="max" if beyond else "neither",
     )
     bar.outline.set_visible(False)
     if bar.solids is not None:

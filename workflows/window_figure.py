@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from pymatgen.core import Composition
 
@@ -92,7 +93,9 @@ def oxygen_window_bars(hulls: Sequence[HullDoc], *, engines: Sequence[str] | Non
         _row(axes, row, hull, low, inches_per_ev, numbers)
     for place, pressure_bar in enumerate(PRESSURES_BAR):
         _temperature_axis(axes, pressure_bar, 6 + 34 * place)
-    _key(figure, axes, known, foot - _BOTTOM_IN, height, lines)
+    _key(figure, known, foot - _BOTTOM_IN, height, lines)
+    for artist in (*axes.patches, *axes.lines):
+        artist.set_clip_on(False)
     return figure
 
 
@@ -272,7 +275,6 @@ def _temperature_axis(axes: Axes, pressure_bar: float, outward_points: float) ->
 
 def _key(
     figure: Figure,
-    axes: Axes,
     hulls: Sequence[HullDoc],
     foot_in: float,
     height_in: float,
@@ -295,8 +297,8 @@ def _key(
                 facecolor=_FILLS[True, True], edgecolor="#c2c8cf", hatch="////", label="both metal"
             ),
         ]
-        (line,) = axes.plot([], [], color=INK, lw=3.2, label=f"{first.host}O alone is stable")
-        handles.append(line)
+    if any(hull.rock_salt_windows_ev.get(hull.host or "") for hull in hulls):
+        handles.append(Line2D([], [], color=INK, lw=3.2, label=f"{first.host}O alone is stable"))
     figure.legend(
         handles=handles,
         loc="center left",
