@@ -8,6 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from ase.spacegroup import crystal
 from numpy.typing import NDArray
 from pymatgen.core import Element, Lattice, Structure
 
@@ -357,12 +358,16 @@ def _amounts(prototype: Prototype) -> dict[str, int]:
 @cache
 def _geometry(prototype: Prototype) -> tuple[Structure, tuple[str, ...]]:
     """Return the primitive cell in the reference's size, and the role of each site."""
-    cell = Structure.from_spacegroup(
-        prototype.space_group,
-        Lattice.from_parameters(*prototype.lattice),
+    # ASE's tables make all cells in the time that pymatgen's groups take for one.
+    group, _, origin = prototype.space_group.partition(":")
+    atoms = crystal(
         [_PLACEHOLDERS[role] for role, _, _ in prototype.sites],
         [position for _, _, position in prototype.sites],
+        spacegroup=group.replace("_", ""),
+        setting=int(origin or 1),
+        cellpar=prototype.lattice,
     )
+    cell = Structure(atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions())
     cell = cell.get_primitive_structure(tolerance=PSEUDOSYMMETRY_ANGSTROM)
     role_of = {symbol: role for role, symbol in _PLACEHOLDERS.items()}
     return cell, tuple(role_of[site.specie.symbol] for site in cell)
