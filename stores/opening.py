@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from jobflow import JobStore
-from maggma.stores import MemoryStore, MongoStore
+from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.records import ensure_indexes
+from rocksalt.stores.addresses import hide_password
+from rocksalt.stores.documents import SCHEMA_VERSION
+from rocksalt.stores.mongo import (
+    SCHEMES,
+    check_server,
+    check_writable,
+    explained_server_error,
+    give_up_soon,
+    mongo_job_store,
+)
+from rocksalt.stores.records import ensure_indexes, other_schema_version
 from rocksalt.stores.sqlite import SQLiteStore
+
+__all__ = ["DATA", "DEFAULT_STORE", "DOCS", "hide_password", "open_store", "store_address"]
 
 DEFAULT_STORE = "results.sqlite"
 DOCS, DATA = "docs", "data"
@@ -43,7 +54,8 @@ def open_store(address: str, *, must_exist: bool = False) -> JobStore:
     address
         'memory', 'jobflow', a ``mongodb://`` address with a database, or the path of a file.
     must_exist
-        Refuse a file that is not there instead of making it.
+        Only to read: refuse a file that is not there instead of making it, and a server whose user
+        may not write will do.
 
     Raises
     ------
@@ -52,16 +64,39 @@ def open_store(address: str, *, must_exist: bool = False) -> JobStore:
     """
     job_store = _job_store(address, must_exist)
     try:
+        give_up_soon(job_store)
         job_store.connect()
-        ensure_indexes(job_store)
+        check_server(job_store)
+        if not must_exist:
+            check_writable(job_store)
+        ensure_indexes(job_store, unique=address != "jobflow")
+        _check_schema_version(job_store, address)
     except RocksaltError:
         raise
     except Exception as error:  # pymongo, sqlite3, maggma: each has its own
+        explained = explained_server_error(error, address)
+        if explained is not None:
+            raise explained from error
         reason = hide_password(" ".join(str(error).split()))[:300]
         raise RocksaltError(
             f"store {hide_password(address)}: {type(error).__name__}: {reason}"
         ) from error
     return job_store
+
+
+def _check_schema_version(store: JobStore, address: str) -> None:
+    version = other_schema_version(store)
+    if version is None:
+        return
+    age, remedy = (
+        ("a newer", "update rocksalt, or choose another store")
+        if isinstance(version, int) and version > SCHEMA_VERSION
+        else ("an older", "run the campaigns into another store")
+    )
+    raise RocksaltError(
+        f"store {hide_password(address)}: was written by {age} rocksalt (schema version "
+        f"{version}, known here: {SCHEMA_VERSION}): {remedy}"
+    )
 
 
 def _job_store(address: str, must_exist: bool) -> JobStore:
@@ -71,8 +106,8 @@ def _job_store(address: str, must_exist: bool) -> JobStore:
         from jobflow import SETTINGS
 
         return SETTINGS.JOB_STORE
-    if address.startswith(("mongodb://", "mongodb+srv://")):
-        return _mongo(address)
+    if address.startswith(SCHEMES):
+        return mongo_job_store(address, DOCS, DATA)
     path = Path(address).expanduser()
     if must_exist and not path.exists():
         raise RocksaltError(f"store {path}: no such file: run a campaign first, or give --store")
@@ -80,21 +115,3 @@ def _job_store(address: str, must_exist: bool) -> JobStore:
         SQLiteStore(path, collection_name=DOCS),
         additional_stores={DATA: SQLiteStore(path, collection_name=DATA)},
     )
-
-
-def _mongo(address: str) -> JobStore:
-    from maggma.stores.gridfs import GridFSStore
-
-    place = re.match(r"mongodb(?:\+srv)?://[^/]+/(?P<database>[^?]+)", address)
-    if place is None:
-        raise RocksaltError(
-            f"store {hide_password(address)}: name the database, as in mongodb://host/rocksalt"
-        )
-    docs = MongoStore.from_uri(address, DOCS, database=place["database"])
-    blobs = GridFSStore.from_uri(address, DATA, database=place["database"])
-    return JobStore(docs, additional_stores={DATA: blobs})
-
-
-def hide_password(text: str) -> str:
-    """Return text with the password of every address in it replaced by ***."""
-    return re.sub(r"(mongodb(?:\+srv)?://[^:/@\s]+):[^@\s]*@", r"\1:***@", text)

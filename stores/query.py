@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from jobflow import JobStore
 from pymatgen.core import Composition
+from pymongo.errors import ConnectionFailure
 
 from rocksalt.screening.elements import check_cation
 from rocksalt.screening.errors import RocksaltError
@@ -157,14 +158,16 @@ def query_calculations(
     members = set(load_campaign_doc(store, campaign).all_keys) if campaign else None
     fields = [f"output.{name}" for name in names] + ["uuid", "output.label"]
     try:
-        found = list(store.docs_store.query(criteria, properties=fields, sort={"output.label": 1}))
-    except RocksaltError:
+        found = list(store.docs_store.query(criteria, properties=fields))
+    except (RocksaltError, ConnectionFailure):
         raise
     except Exception as error:  # every store has its own for a filter that it refuses
         raise RocksaltError(
             f"--filter is not understood: {' '.join(str(error).split())}"
         ) from error
     rows = [r for r in found if members is None or r["uuid"] in members]
+    # Sorted here, so that documents of one label come in the same order from every store.
+    rows.sort(key=lambda row: (_reach(row.get("output"), "label") or "", row["uuid"]))
     rows = rows[:limit] if limit else rows
     return [{name: _reach(row.get("output"), name) for name in names} for row in rows]
 

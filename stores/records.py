@@ -10,7 +10,8 @@ from jobflow import JobStore
 from pydantic import BaseModel, ConfigDict
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import CalculationDoc, RankingDoc, utc_now
+from rocksalt.stores.documents import SCHEMA_VERSION, CalculationDoc, RankingDoc, utc_now
+from rocksalt.stores.mongo import ensure_server_indexes, server_stores
 
 INDEXED_FIELDS = (
     "uuid",
@@ -20,6 +21,7 @@ INDEXED_FIELDS = (
     "output.engine",
     "output.cations",
     "output.chemsys",
+    "output.formula_pretty",
     "output.state",
     "metadata.kind",
     "metadata.campaign",
@@ -27,13 +29,43 @@ INDEXED_FIELDS = (
 )
 """What people ask by; made once per store."""
 
+IDENTITY = ("uuid", "index")
+"""What identifies a record, as in every jobflow store."""
+
 BATCH = 500
 
 
-def ensure_indexes(store: JobStore) -> None:
-    """Make the indexes that queries in the field's words use."""
-    for name in INDEXED_FIELDS:
-        store.docs_store.ensure_index(name)
+def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
+    """Make the indexes that queries in the field's words use, where they lack.
+
+    Parameters
+    ----------
+    unique
+        Let a server refuse a second record of one identity. Other programs may have left such
+        records in a jobflow store of theirs.
+    """
+    on_server = server_stores(store)
+    if store.docs_store in on_server:
+        ensure_server_indexes(store.docs_store, INDEXED_FIELDS, IDENTITY if unique else ())
+    else:
+        for name in INDEXED_FIELDS:
+            store.docs_store.ensure_index(name)
+    for additional in store.additional_stores.values():
+        if additional in on_server:
+            additional.ensure_index("blob_uuid")
+
+
+def other_schema_version(store: JobStore) -> int | None:
+    """Return the schema version of a campaign that this rocksalt would misread, or None.
+
+    Every run stores a campaign, and campaigns are few: they speak for the rest of the store.
+    """
+    criteria = {
+        "metadata.kind": "campaign",
+        "output.schema_version": {"$exists": True, "$ne": SCHEMA_VERSION},
+    }
+    found = store.docs_store.query_one(criteria, properties=["output.schema_version"])
+    return found["output"]["schema_version"] if found else None
 
 
 def save(
@@ -46,7 +78,7 @@ def save(
 def save_many(store: JobStore, records: list[dict[str, Any]]) -> None:
     """Write records of `record` in one transaction."""
     if records:
-        store.docs_store.update(records, key=["uuid", "index"])
+        store.docs_store.update(records, key=list(IDENTITY))
 
 
 def record(uuid: str, kind: str, document: BaseModel, name: str, **metadata: Any) -> dict[str, Any]:
@@ -115,12 +147,13 @@ _SUMMARY_FIELDS = [f"output.{name}" for name in Summary.model_fields]
 
 
 def load_summaries(store: JobStore, keys: Iterable[str]) -> dict[str, Summary]:
-    """Return the calculations that are there, by key."""
+    """Return the calculations that are there, by key and in the order of the keys."""
+    wanted = list(keys)
     found = {}
-    for record_ in _by_uuid(store, keys, _SUMMARY_FIELDS):
+    for record_ in _by_uuid(store, wanted, _SUMMARY_FIELDS):
         summary = Summary.model_validate(record_["output"])
         found[summary.key] = summary
-    return found
+    return {key: found[key] for key in wanted if key in found}
 
 
 def load_states(store: JobStore, keys: Iterable[str]) -> dict[str, str]:
@@ -148,6 +181,13 @@ def campaign_names(store: JobStore) -> list[str]:
     """Return the names of the campaigns in a store, sorted."""
     found = store.docs_store.query({"metadata.kind": "campaign"}, properties=["metadata.campaign"])
     return sorted(record_["metadata"]["campaign"] for record_ in found)
+
+
+def campaign_hashes(store: JobStore) -> dict[str, str]:
+    """Return the content hash of each campaign in a store, by name."""
+    fields = ["output.name", "output.content_hash"]
+    found = store.docs_store.query({"metadata.kind": "campaign"}, properties=fields)
+    return {r["output"]["name"]: r["output"]["content_hash"] for r in found}
 
 
 def load_ranking(store: JobStore, name: str) -> RankingDoc:

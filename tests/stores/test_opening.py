@@ -9,6 +9,7 @@ from maggma.stores import MemoryStore
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores import opening
 from rocksalt.stores.opening import hide_password, store_address
+from rocksalt.stores.mongo import mongo_job_store
 from rocksalt.stores.records import INDEXED_FIELDS
 from rocksalt.stores.sqlite import SQLiteStore
 
@@ -82,7 +83,7 @@ def test_an_error_of_a_server_is_one_line_without_the_password(open_store, monke
         def connect(self, force_reset=False):
             raise TimeoutError("no server at\nmongodb://me:secret@host/db?x=1")
 
-    monkeypatch.setattr(opening, "_mongo", lambda address: JobStore(Unreachable()))
+    monkeypatch.setattr(opening, "mongo_job_store", lambda *_: JobStore(Unreachable()))
     with pytest.raises(RocksaltError) as error:
         open_store("mongodb://me:secret@host/db")
     assert str(error.value) == (
@@ -91,7 +92,7 @@ def test_an_error_of_a_server_is_one_line_without_the_password(open_store, monke
 
 
 def test_a_server_address_names_database_and_collections():
-    store = opening._mongo("mongodb://host:27017/screens?retryWrites=true")
+    store = mongo_job_store("mongodb://host:27017/screens?retryWrites=true", "docs", "data")
     assert store.docs_store.database == "screens"
     assert store.docs_store.collection_name == "docs"
     assert store.additional_stores["data"].database == "screens"
@@ -103,6 +104,10 @@ def test_a_server_address_names_database_and_collections():
         ("mongodb://me:pa:ss@host/db", "mongodb://me:***@host/db"),
         ("at mongodb+srv://me:x@host and", "at mongodb+srv://me:***@host and"),
         ("mongodb://host/db", "mongodb://host/db"),
+        ("mongodb://me:p@/ss:@h/db and x@y", "mongodb://me:***@h/db and x@y"),
+        ("mongodb://:x@host/db", "mongodb://:***@host/db"),
+        ("m://h/d?tlsCertificateKeyFilePassword=x&a=1", "m://h/d?tlsCertificateKeyFilePassword=***&a=1"),
+        ("?authMechanismProperties=AWS_SESSION_TOKEN:x", "?authMechanismProperties=***"),
         ("results.sqlite", "results.sqlite"),
     ],
 )
