@@ -165,5 +165,5 @@ class DopantDoc(Document):
     hulls: list[HullDoc] = Field(default_factory=list)
     series: list[SeriesDoc] = Field(default_factory=list)
     vacancies: list[VacancyDoc] = Field(default_factory=list)
-    failed: list[dict[str, str]] = Field(description="What failed, and why")
+    failed: dict[str, dict[str, str]] = Field(description="What failed, and why, by key")
     n_calculations: int

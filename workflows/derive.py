@@ -504,6 +504,7 @@ class Derived:
     series: list[SeriesDoc]
     vacancies: list[VacancyDoc]
     ranking: RankingDoc
+    failed: list[dict[str, str]]
 
 
 def derive(
@@ -536,16 +537,21 @@ def derive(
     ]
     hulls = hulls_of(campaign, results, campaign.screened)
     series, vacancies = layered_docs(campaign, results)
-    rejected = [
-        {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
-        for s in results.failed
-    ]
-    counts = {**counts, "rejected": [*counts.get("rejected", []), *rejected]}
+    failed = failures(results)
+    counts = {**counts, "rejected": [*counts.get("rejected", []), *failed]}
     candidates = [
         candidate(campaign, d, formations, mixings, hulls, vacancies) for d in campaign.screened
     ]
     ranking = rank(campaign, candidates, counts)
-    return Derived(formations, mixings, hulls, series, vacancies, ranking)
+    return Derived(formations, mixings, hulls, series, vacancies, ranking, failed)
+
+
+def failures(results: Results) -> list[dict[str, str]]:
+    """Return what failed, and why."""
+    return [
+        {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
+        for s in results.failed
+    ]
 
 
 def hulls_of(campaign: Campaign, results: Results, dopants: Iterable[str]) -> list[HullDoc]:

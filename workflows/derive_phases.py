@@ -446,6 +446,13 @@ def _vacancy_doc(results: Results, engine: str, summaries: list[Summary]) -> Vac
                 raw_formation_energy_ev=formation.raw_ev,
             )
         )
+    failed = [
+        s
+        for s in results.failed
+        if s.role == "vacancy" and s.engine == engine and s.details["cell"] == details["cell"]
+    ]
+    missing += [f"{s.label} with {engine}: {s.error or 'no energy'}" for s in failed]
+    incomplete = any(s.details["strain_kind"] == "none" for s in failed)
     unstrained = [p.formation_energy_ev for p in points if p.strain_kind == "none"]
     return VacancyDoc(
         cell=details["cell"],
@@ -455,7 +462,8 @@ def _vacancy_doc(results: Results, engine: str, summaries: list[Summary]) -> Vac
         engine=engine,
         energy_scale=hull_scale(scale),
         points=points,
-        lowest_formation_energy_ev=min(unstrained, default=None),
+        # Of fewer than all sites the lowest would be a bound, not a value.
+        lowest_formation_energy_ev=None if incomplete else min(unstrained, default=None),
         slopes=_slopes(points),
         missing=sorted(set(missing)),
     )

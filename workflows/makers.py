@@ -27,6 +27,7 @@ from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign, campaign_from_dict
 from rocksalt.workflows.derive import (
     candidate,
+    failures,
     formation_energy,
     hulls_of,
     layered_docs,
@@ -90,27 +91,30 @@ def assess_dopant(
         hulls=hulls,
         series=[s for s in series if s.dopant in {None, dopant}],
         vacancies=[v for v in vacancies if v.dopant in {None, dopant}],
-        failed=[
-            {"what": f"{s.label} with {s.engine}", "why": s.error or "no energy"}
-            for s in results.failed
-        ],
+        failed={s.key: f for s, f in zip(results.failed, failures(results), strict=True)},
         n_calculations=len(summaries),
     )
 
 
 @job(output_schema=RankingDoc)
 def rank_dopants(
-    campaign: dict[str, Any], dopants: list[DopantDoc], n_calculations: int
+    campaign: dict[str, Any],
+    dopants: list[DopantDoc],
+    n_calculations: int,
+    entries_rejected: Sequence[dict[str, str]] = (),
 ) -> RankingDoc:
     """Put the dopants of a campaign, made of so many calculations, in order."""
     assessed = [DopantDoc.model_validate(d) for d in dopants]
-    failed = {(f["what"], f["why"]) for d in assessed for f in d.failed}
+    failed = {key: why for d in assessed for key, why in d.failed.items()}
     counts = {
         "calculations": n_calculations,
         "done": n_calculations - len(failed),
         "missing": 0,
         "reused": 0,
-        "rejected": [{"what": what, "why": why} for what, why in sorted(failed)],
+        "rejected": [
+            *entries_rejected,
+            *sorted(failed.values(), key=lambda f: (f["what"], f["why"])),
+        ],
     }
     return rank(campaign_from_dict(campaign), [d.candidate for d in assessed], counts)
 
@@ -229,7 +233,12 @@ class ScreenMaker(Maker):
             assessment = assess_dopant(settings, dopant, needed, user_entries)
             assessment.name = f"assess {dopant}"
             assessments.append(assessment)
-        ranking = rank_dopants(settings, [a.output for a in assessments], len(unique))
+        ranking = rank_dopants(
+            settings,
+            [a.output for a in assessments],
+            len(unique),
+            [{"what": r.entry_id, "why": r.reason} for r in user.rejected],
+        )
         ranking.name = "rank dopants"
         flow = Flow(
             [*chain.from_iterable(jobs.values()), *gathered, *assessments, ranking],

@@ -18,7 +18,7 @@ class Results:
         self.user_entries = tuple(user_entries)
         self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
         self.failed: list[Summary] = []
-        for summary in summaries:
+        for summary in {s.key: s for s in summaries}.values():
             if summary.state != "done" or summary.energy_ev_per_atom is None:
                 self.failed.append(summary)
                 continue

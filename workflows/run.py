@@ -158,7 +158,7 @@ def run_campaign(
     )
     save_derived(store, campaign, derived)
     outcome.ranking = derived.ranking
-    outcome.failed = [(r["what"], r["why"]) for r in derived.ranking.counts["rejected"]]
+    outcome.failed = [(f["what"], f["why"]) for f in derived.failed]
     return outcome
 
 

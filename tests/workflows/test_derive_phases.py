@@ -337,6 +337,7 @@ def test_what_is_left_out_is_counted_with_its_reason(campaign):
         phase(
             "MnO2", -50.0, prototype="hollow", junk="hollow: the volume changed by a factor of 9"
         ),
+        phase("MnO2", -5.6 - 0.001, prototype="ghost", junk="ghost: two oxygens came near"),
         phase("MnO2", -5.6 + 0.003, prototype="twin", volume=30.1),  # 1 meV per atom above rutile
         phase("MnO2", -5.6 + 0.003, prototype="larger", volume=33.0),
         phase(
@@ -349,11 +350,13 @@ def test_what_is_left_out_is_counted_with_its_reason(campaign):
         ),
         phase("Li2O", -6.0, prototype="of another system"),
         phase("RuO2", -9.0, prototype="of another engine", engine="chgnet"),
+        phase("RuO2", -9.0, prototype="failed elsewhere", engine="chgnet", state="failed"),
     ]
     document = pair_doc(campaign, given_)
     rejected = {r["what"]: r["why"] for r in document.rejected}
     made_by_hand = {
         "MnO2 hollow": "hollow: the volume changed by a factor of 9",
+        "MnO2 ghost": "ghost: two oxygens came near",
         "MnO2 twin": "the same as MnO2 competing-phase",
         "Ru2O3 corundum": "boom",
     }
@@ -384,6 +387,7 @@ def test_the_users_entries_join_on_their_scale(campaign):
     corrected = pair_doc(campaign, of_ru_mn_o(CORRECTED_ENGINE), CORRECTED_ENGINE, mine)
     (other,) = [p for p in corrected.phases if p.entry_id == "mp-1"]
     assert other.energy_ev_per_atom == -20
+    assert (other.correction_ev_per_atom, other.raw_formation_energy_ev_per_atom) == (0, None)
     assert other.formation_energy_ev_per_atom == pytest.approx(found.formation_energy_ev_per_atom)
 
 
