@@ -1,7 +1,9 @@
-"""Compare the default store with the stores of maggma that need no server.
+"""Compare the default store with the stores of maggma that need no server, and with a server.
 
 Each store gets the same documents of about 5 KB in batches, and then the same queries. A store
 that has not taken all of them within the cap is measured with what it has, and the table says so.
+The server is SecantusDB over TCP where that is installed; it runs in this process, so its CPU time
+counts. ``--server`` names another one, whose database ``rocksalt_benchmark`` is removed afterwards.
 """
 
 from __future__ import annotations
@@ -9,14 +11,16 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from maggma.core import Store
-from maggma.stores import JSONStore, MemoryStore
+from maggma.stores import JSONStore, MemoryStore, MongoStore
+from pymongo import MongoClient
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +28,7 @@ from rocksalt.stores.sqlite import SQLiteStore
 
 _BATCH = 250
 _KEY = ["uuid", "index"]
+_DATABASE = "rocksalt_benchmark"
 _INDEXED = ("uuid", "name")
 
 
@@ -107,12 +112,34 @@ def _actions(store: Store, stored: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def _stores(folder: Path, size: int) -> dict[str, Store]:
-    return {
+def _stores(folder: Path, size: int, server: str | None) -> dict[str, Store]:
+    stores: dict[str, Store] = {
         "SQLiteStore": SQLiteStore(folder / f"{size}.sqlite", key="uuid"),
         "MemoryStore": MemoryStore(key="uuid"),
         "JSONStore": JSONStore(str(folder / f"{size}.json"), read_only=False, key="uuid"),
     }
+    if server:
+        stores["MongoStore over TCP"] = MongoStore(
+            _DATABASE, f"docs_{size}", uri=server, key="uuid"
+        )
+    return stores
+
+
+@contextmanager
+def _server(folder: Path, address: str | None) -> Iterator[str | None]:
+    """Give the address of a server: the one that is named, or one of this process, or none."""
+    if address:
+        yield address
+        with MongoClient(address) as client:
+            client.drop_database(_DATABASE)
+        return
+    try:
+        from secantus import SecantusDBServer
+    except ImportError:
+        yield None
+        return
+    with SecantusDBServer(storage_path=str(folder / "server")) as server:
+        yield server.uri
 
 
 def _table(results: list[_Result]) -> Table:
@@ -143,12 +170,13 @@ def main(argv: list[str] | None = None) -> None:
     """Run the benchmark and print one table for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--server", metavar="mongodb://...", help="server instead of SecantusDB")
     parser.add_argument("--cap-s", type=float, default=60.0, help="seconds to fill one store")
     args = parser.parse_args(argv)
     console = Console(width=120)
     for size in args.sizes:
-        with tempfile.TemporaryDirectory() as folder:
-            stores = _stores(Path(folder), size)
+        with tempfile.TemporaryDirectory() as folder, _server(Path(folder), args.server) as server:
+            stores = _stores(Path(folder), size, server)
             results = [_run(name, store, size, args.cap_s) for name, store in stores.items()]
         console.print(_table(results))
 

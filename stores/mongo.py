@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from jobflow import JobStore
@@ -15,11 +15,8 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
-    ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
-    InvalidName,
-    InvalidURI,
     OperationFailure,
     PyMongoError,
 )
@@ -35,7 +32,7 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 
 _IMPATIENT = {
     "serverSelectionTimeoutMS": int(SERVER_WAIT_S * 1000),
-    "connectTimeoutMS": int(SERVER_WAIT_S * 1000),
+    "connectTimeoutMS": int(SERVER_WAIT_S * 500),  # less, so that its reason is known in time
 }
 _FORM = "mongodb://user:password@host:port/database"
 _SRV = re.compile(
@@ -78,33 +75,39 @@ def mongo_job_store(address: str, docs: str, data: str) -> JobStore:
 def _database_of(address: str) -> str:
     shown = f"store {hide_password(address)}"
     place, _, options = address.partition("?")
-    malformed = RocksaltError(f"{shown}: not a valid address: write it as {_FORM}; {_ESCAPES}")
-    if re.search(r"\s", address) or place.startswith("mongodb+srv://"):
-        # The rest of an SRV address is in the name service: the client looks when it connects.
-        match = _SRV.fullmatch(place)
-        if match is None:
-            raise malformed
-        database = match["database"]
-    else:
-        try:
-            database = parse_uri(place)["database"]
-        except (InvalidURI, ConfigurationError, InvalidName, ValueError):
-            raise malformed from None  # their text may quote a part of the password
-        try:
-            parse_uri(address, warn=False)
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            reason = hide_password(" ".join(str(error).split()))
-            raise RocksaltError(f"{shown}: {reason}: correct what follows '?'") from None
+    database = _database_in(place)
+    if database is None:
+        raise RocksaltError(f"{shown}: not a valid address: write it as {_FORM}; {_ESCAPES}")
+    trouble = _trouble_with_options(options)
+    if trouble:
+        raise RocksaltError(f"{shown}: {trouble}: correct what follows '?'")
     if not database:
+        ending = hide_password(f"?{options}") if options else ""
         raise RocksaltError(
-            f"{shown}: names no database: write {_shown_place(place)}/rocksalt"
-            f"{'?' + hide_password('?' + options)[1:] if options else ''}"
+            f"{shown}: name the database, as in {hide_password(place).rstrip('/')}/rocksalt{ending}"
         )
     return database
 
 
-def _shown_place(place: str) -> str:
-    return hide_password(place).rstrip("/")
+def _database_in(place: str) -> str | None:
+    """Return the database of an address without options, '' for none, None if it is malformed."""
+    if place.startswith("mongodb+srv://"):  # the name service knows the rest
+        match = _SRV.fullmatch(place)
+        return None if match is None else match["database"] or ""
+    if re.search(r"\s", place):
+        return None
+    try:
+        return parse_uri(place)["database"] or ""
+    except (PyMongoError, ValueError):
+        return None  # without their text, which may quote a part of the password
+
+
+def _trouble_with_options(options: str) -> str | None:
+    try:
+        parse_uri(f"mongodb://host/?{options}", warn=False)
+    except (PyMongoError, ValueError) as error:
+        return hide_password(" ".join(str(error).split()))
+    return None
 
 
 def _timeouts(address: str) -> dict[str, Any]:
@@ -115,12 +118,22 @@ def _timeouts(address: str) -> dict[str, Any]:
 
 def server_stores(store: JobStore) -> list[MongoStore | GridFSStore]:
     """Return those parts of a jobflow store that are on a MongoDB server."""
-    return [s for s in (store.docs_store, *store.additional_stores.values()) if _on_server(s)]
+    return [s for s in parts_of(store) if isinstance(s, GridFSStore) or on_server(s)]
 
 
-def _on_server(store: Store) -> bool:
-    mongo = isinstance(store, MongoStore) and not isinstance(store, MemoryStore)
-    return mongo or isinstance(store, GridFSStore)
+def parts_of(store: JobStore) -> list[Store]:
+    """Return the stores that a jobflow store consists of."""
+    return [store.docs_store, *additional_stores(store).values()]
+
+
+def additional_stores(store: JobStore) -> dict[str, Store]:
+    """Return the stores for large data of a jobflow store, by name."""
+    return store.additional_stores  # type: ignore[has-type]  # mypy loses it in jobflow's imports
+
+
+def on_server(store: Store) -> TypeGuard[MongoStore]:
+    """Say whether documents are in a collection of a MongoDB server."""
+    return isinstance(store, MongoStore) and not isinstance(store, MemoryStore)
 
 
 def give_up_soon(store: JobStore) -> None:
@@ -181,7 +194,7 @@ def check_writable(store: JobStore) -> None:
     PyMongoError
         What `explained_server_error` explains.
     """
-    if _on_server(store.docs_store):
+    if on_server(store.docs_store):
         store.docs_store._collection.delete_many({"uuid": "rocksalt: never stored"})
 
 
@@ -215,7 +228,7 @@ def _explanation(error: PyMongoError, address: str | None) -> str:
     if code == _DISK_FULL:
         return "the server's disk is full: free some space there and run again"
     if isinstance(error, ConnectionFailure):
-        return _no_connection(text)
+        return _no_connection(text, address)
     return _short(f"{type(error).__name__}: {text}")
 
 
@@ -235,16 +248,20 @@ def _not_permitted(text: str, address: str | None) -> str:
     )
 
 
-def _no_connection(text: str) -> str:
+def _no_connection(text: str, address: str | None) -> str:
     cause = _short(re.split(r" \(configured timeouts|, Timeout: |, Topology Description", text)[0])
     if "CERTIFICATE_VERIFY_FAILED" in text.upper() or "certificate verify failed" in text:
         return (
             f"the server's certificate is not trusted: add tlsCAFile=FILE to the address ({cause})"
         )
-    if "SSL" in text or "TLS" in text:
+    if (
+        "SSL" in text
+        or "TLS" in text
+        or re.search(r"[?&](tls|ssl)=true", address or "", re.IGNORECASE)
+    ):
         return (
-            "the server and tls=true do not agree: leave tls=true out for a server without TLS, "
-            f"and check certificates otherwise ({cause})"
+            "no server answers with TLS: leave tls=true out for a server without, and check host, "
+            f"port and certificates otherwise ({cause})"
         )
     if "connection closed" in text or "reset by peer" in text:
         return (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from jobflow import JobStore
+from maggma.core import StoreError
 from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
@@ -18,11 +20,20 @@ from rocksalt.stores.mongo import (
     explained_server_error,
     give_up_soon,
     mongo_job_store,
+    parts_of,
 )
 from rocksalt.stores.records import ensure_indexes, other_schema_version
 from rocksalt.stores.sqlite import SQLiteStore
 
-__all__ = ["DATA", "DEFAULT_STORE", "DOCS", "hide_password", "open_store", "store_address"]
+__all__ = [
+    "DATA",
+    "DEFAULT_STORE",
+    "DOCS",
+    "close_store",
+    "hide_password",
+    "open_store",
+    "store_address",
+]
 
 DEFAULT_STORE = "results.sqlite"
 DOCS, DATA = "docs", "data"
@@ -72,8 +83,10 @@ def open_store(address: str, *, must_exist: bool = False) -> JobStore:
         ensure_indexes(job_store, unique=address != "jobflow")
         _check_schema_version(job_store, address)
     except RocksaltError:
+        close_store(job_store)
         raise
     except Exception as error:  # pymongo, sqlite3, maggma: each has its own
+        close_store(job_store)
         explained = explained_server_error(error, address)
         if explained is not None:
             raise explained from error
@@ -82,6 +95,14 @@ def open_store(address: str, *, must_exist: bool = False) -> JobStore:
             f"store {hide_password(address)}: {type(error).__name__}: {reason}"
         ) from error
     return job_store
+
+
+def close_store(store: JobStore) -> None:
+    """Close the parts of a store that are connected; what memory holds stays there."""
+    for part in parts_of(store):
+        if not isinstance(part, MemoryStore):
+            with suppress(StoreError):  # this part was not connected
+                part.close()
 
 
 def _check_schema_version(store: JobStore, address: str) -> None:

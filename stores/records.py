@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from jobflow import JobStore
+from maggma.stores.gridfs import GridFSStore
 from pydantic import BaseModel, ConfigDict
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import SCHEMA_VERSION, CalculationDoc, RankingDoc, utc_now
-from rocksalt.stores.mongo import ensure_server_indexes, server_stores
+from rocksalt.stores.mongo import additional_stores, ensure_server_indexes, on_server
 
 INDEXED_FIELDS = (
     "uuid",
@@ -44,14 +45,13 @@ def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
         Let a server refuse a second record of one identity. Other programs may have left such
         records in a jobflow store of theirs.
     """
-    on_server = server_stores(store)
-    if store.docs_store in on_server:
+    if on_server(store.docs_store):
         ensure_server_indexes(store.docs_store, INDEXED_FIELDS, IDENTITY if unique else ())
     else:
         for name in INDEXED_FIELDS:
             store.docs_store.ensure_index(name)
-    for additional in store.additional_stores.values():
-        if additional in on_server:
+    for additional in additional_stores(store).values():
+        if isinstance(additional, GridFSStore):
             additional.ensure_index("blob_uuid")
 
 

@@ -19,18 +19,20 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from bson.errors import BSONError
 from bson.json_util import JSONMode, JSONOptions, dumps, loads
 from jobflow import JobStore
 from jobflow.utils.find import find_key
-from maggma.core import Store
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import SCHEMA_VERSION
+from rocksalt.stores.mongo import additional_stores
 from rocksalt.stores.query import load_campaign_doc
 from rocksalt.stores.records import campaign_hashes, save_many
+
+Item = TypeVar("Item")
 
 FORMAT = "rocksalt-records"
 FORMAT_VERSION = 1
@@ -40,7 +42,6 @@ BATCH = 100
 """Records that are in memory at once."""
 
 _OPTIONS = JSONOptions(json_mode=JSONMode.RELAXED, tz_aware=False)
-_RUN = "run"  # says which process of which machine is at a campaign: means nothing elsewhere
 
 
 @dataclass
@@ -126,8 +127,7 @@ def export_records(
 
 def _all_records(store: JobStore) -> Iterator[dict[str, Any]]:
     # Sorted, so that stores of the same content give the same file.
-    criteria = {"metadata.kind": {"$ne": _RUN}}
-    yield from store.docs_store.query(criteria, sort={"uuid": 1})
+    yield from filter(_lasts, store.docs_store.query({}, sort={"uuid": 1}))
 
 
 def _records_of(store: JobStore, names: list[str], keys: list[str]) -> Iterator[dict[str, Any]]:
@@ -135,11 +135,16 @@ def _records_of(store: JobStore, names: list[str], keys: list[str]) -> Iterator[
     for some in _batches(keys):
         criteria: dict[str, Any] = {"uuid": {"$in": some}}
         yield from sorted(store.docs_store.query(criteria), key=lambda record: record["uuid"])
-    criteria = {"metadata.campaign": {"$in": names}, "metadata.kind": {"$ne": _RUN}}
-    yield from store.docs_store.query(criteria, sort={"uuid": 1})
+    criteria = {"metadata.campaign": {"$in": names}}
+    yield from filter(_lasts, store.docs_store.query(criteria, sort={"uuid": 1}))
 
 
-def _note_references(record: dict[str, Any], references: dict[str, set[str]]) -> None:
+def _lasts(record: dict[str, Any]) -> bool:
+    """Whether a record says more than which process of which machine is at a campaign."""
+    return record.get("metadata", {}).get("kind") != "run"
+
+
+def _note_references(record: dict[Any, Any], references: dict[str, set[str]]) -> None:
     """Note which large objects a record refers to, by their store."""
     for location in find_key(record, "blob_uuid"):
         part: Any = record
@@ -152,7 +157,7 @@ def _note_references(record: dict[str, Any], references: dict[str, set[str]]) ->
 def _blobs(
     store: JobStore, references: dict[str, set[str]] | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, additional in sorted(store.additional_stores.items()):
+    for name, additional in sorted(additional_stores(store).items()):
         if references is None:
             yield from ((name, blob) for blob in additional.query({}))
             continue
@@ -181,31 +186,50 @@ def import_records(store: JobStore, path: Path, *, replace: bool = False) -> Tra
         When the file is not one of ours, cut off, damaged or of a newer version, or when the store
         has a campaign of the same name with other content. Nothing is stored then.
     """
-    header = _checked(store, path, replace)
+    header = check_file(path)
+    _check_stores(store, path, header["stores"])
     transfer = Transfer(campaigns=tuple(each["name"] for each in header["campaigns"]))
-    names = set(transfer.campaigns) if replace else set()
-    for lines in _batches(_content(path)):
+    _make_room(store, path, header, replace)
+    for lines in _batches(islice(_content(path), 1, None)):
         records = [line["record"] for line in lines if "record" in line]
-        blobs = [(line["store"], line["blob"]) for line in lines if "blob" in line]
-        new = _without_known(store, records, names)
+        new = _without_known(store, records)
         save_many(store, new)
         transfer.n_records += len(records)
-        transfer.n_blobs += len(blobs)
-        transfer.n_stored += len(new) + sum(_save_blob(store, *blob) for blob in blobs)
+        transfer.n_stored += len(new)
+        for line in lines:
+            if "blob" in line:
+                transfer.n_blobs += 1
+                transfer.n_stored += _save_blob(store, line["store"], line["blob"])
     return transfer
 
 
-def _checked(store: JobStore, path: Path, replace: bool) -> dict[str, Any]:
-    """Return the header of a file after reading all of it."""
+def check_file(path: Path) -> dict[str, Any]:
+    """Read a whole file and return its header, with the ``stores`` of its large objects.
+
+    Raises
+    ------
+    RocksaltError
+        When the file is not one of ours, cut off, damaged or of another version.
+    """
     content = _content(path)
     header = next(content)
-    for line in content:
-        if "blob" in line and line["store"] not in store.additional_stores:
-            there = ", ".join(store.additional_stores) or "none"
-            raise RocksaltError(
-                f"{path}: holds large objects of the additional store {line['store']!r}, which "
-                f"this store lacks (it has {there}): import into a store that has it"
-            )
+    stores = sorted({line["store"] for line in content if "blob" in line})
+    return {**header, "stores": stores}
+
+
+def _check_stores(store: JobStore, path: Path, names: list[str]) -> None:
+    there = additional_stores(store)
+    lacking = [name for name in names if name not in there]
+    if lacking:
+        raise RocksaltError(
+            f"{path}: holds large objects of the additional store {', '.join(lacking)}, which this "
+            f"store lacks (it has {', '.join(there) or 'none'}): import into a "
+            "store that has it"
+        )
+
+
+def _make_room(store: JobStore, path: Path, header: dict[str, Any], replace: bool) -> None:
+    """Refuse or remove campaigns that have a name of the file's and other content."""
     there = campaign_hashes(store)
     other = [
         each["name"]
@@ -217,12 +241,11 @@ def _checked(store: JobStore, path: Path, replace: bool) -> dict[str, Any]:
             f"{path}: the store has another campaign named {', '.join(map(repr, other))}: give "
             "--replace to let those of the file take its place, or import into another store"
         )
-    return header
+    if other:
+        store.docs_store.remove_docs({"metadata.campaign": {"$in": other}})
 
 
-def _without_known(
-    store: JobStore, records: list[dict[str, Any]], replaced: set[str]
-) -> list[dict[str, Any]]:
+def _without_known(store: JobStore, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out the records that the store has, or has in a newer version."""
     fields = ["uuid", "index", "completed_at", "metadata.kind", "output.state"]
     criteria = {"uuid": {"$in": [record["uuid"] for record in records]}}
@@ -230,12 +253,7 @@ def _without_known(
     return [
         record
         for record in records
-        if _identity(record) not in there
-        or (
-            record.get("metadata", {}).get("campaign") in replaced
-            and record.get("completed_at") != there[_identity(record)].get("completed_at")
-        )
-        or _is_better(record, there[_identity(record)])
+        if _identity(record) not in there or _is_better(record, there[_identity(record)])
     ]
 
 
@@ -251,7 +269,7 @@ def _is_better(record: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 
 def _save_blob(store: JobStore, name: str, blob: dict[str, Any]) -> bool:
-    additional: Store = store.additional_stores[name]
+    additional = additional_stores(store)[name]
     if additional.count({"blob_uuid": blob["blob_uuid"]}):
         return False
     additional.update(blob, key="blob_uuid")
@@ -357,7 +375,7 @@ def _lines(path: Path) -> Iterator[Iterator[bytes]]:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            reader = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file  # type: ignore[arg-type]  # a GzipFile is a raw stream
+            reader = io.BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
             yield iter(reader)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, "is cut off or damaged") from error
@@ -365,7 +383,13 @@ def _lines(path: Path) -> Iterator[Iterator[bytes]]:
         raise RocksaltError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _batches[Item](items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+def _batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
+    """Yield items in lists; a large object of an additional store ends a list."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size or (isinstance(item, dict) and "blob" in item):
+            yield batch
+            batch = []
+    if batch:
         yield batch

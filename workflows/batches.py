@@ -87,7 +87,7 @@ def batch_flows(
         At most this many; 50 is where managers become slow.
     """
     for start in range(0, len(batches), jobs_per_flow):
-        jobs = [
+        jobs: list[Flow | Job] = [
             batch_job(campaign, batch, number)
             for number, batch in enumerate(batches[start : start + jobs_per_flow], start + 1)
         ]

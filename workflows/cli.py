@@ -1,4 +1,4 @@
-"""The command line: ``rocksalt init | check | run | status | results | query | report | hull``."""
+"""The command line: ``rocksalt init | check | run | submit | status | results | query | report | hull``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,7 +29,8 @@ from rich.progress import (
 from rich.table import Table
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.workflows import hull_command
+from rocksalt.stores.addresses import hide_password
+from rocksalt.workflows import hull_command, submit_command, transfer_commands
 from rocksalt.workflows.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -40,7 +42,21 @@ if TYPE_CHECKING:
     from rocksalt.workflows.plan import Plan
     from rocksalt.workflows.run import Outcome
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; what is said about a wrong usage shows no password."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if isinstance(getattr(error, "message", None), str):  # a usage error quotes arguments
+                error.message = hide_password(error.message)  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -99,7 +115,11 @@ def _open(address: str | None, campaign: Campaign | None = None, *, exists: bool
 
     configured = campaign.store if campaign else None
     place = store_address(address, configured, load_settings().store)
-    return open_store(place, must_exist=exists)
+    _opened.append(open_store(place, must_exist=exists))
+    return _opened[-1]
+
+
+_opened: list[JobStore] = []  # closed when the command ends
 
 
 def _load(path: Path, calculator: str | None = None) -> Campaign:
@@ -223,6 +243,10 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Compute failed calculations again.")
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace a campaign of this name with other content."),
+    ] = False,
     output: FormatOption = OutputFormat.table,
 ) -> None:
     """Run a campaign here; run it again to go on where it stopped.
@@ -232,12 +256,16 @@ def run(
     Example: rocksalt run examples/quickstart.yaml --workers 2
     """
     from rocksalt.workflows.run import check_engines, run_campaign
+    from rocksalt.workflows.same_name import refuse_other_content
     from rocksalt.workflows.settings import load_settings
 
     campaign = _load(campaign_file, calculator)
     check_engines(campaign)
     job_store = _open(store, campaign, exists=False)
+    if not replace:
+        refuse_other_content(job_store, campaign)
     messages = console(stderr=True)
+    submit_command.take_in(job_store, messages)
     for note in campaign.notes:
         _say(messages, f"note: {note}")
     with _stop_on_ctrl_c(messages) as stop, _ProgressDisplay(messages) as display:
@@ -362,8 +390,14 @@ class _ProgressDisplay:
 
 
 @app.command()
-def status(name: NameArgument = None, store: StoreOption = None) -> None:
+def status(
+    name: NameArgument = None,
+    store: StoreOption = None,
+    launchpad: submit_command.LaunchpadOption = None,
+) -> None:
     """Say per stage what is done, running, waiting and failed, and why.
+
+    For a campaign that was submitted also what its queue says.
 
     Example: rocksalt status quickstart
     """
@@ -374,6 +408,7 @@ def status(name: NameArgument = None, store: StoreOption = None) -> None:
 
     out = console()
     job_store = _open(store, exists=True)
+    submit_command.take_in(job_store, console(stderr=True))
     names = [name] if name else campaign_names(job_store)
     if not names:
         raise RocksaltError("the store holds no campaign: start one with 'rocksalt run CAMPAIGN'")
@@ -403,6 +438,7 @@ def status(name: NameArgument = None, store: StoreOption = None) -> None:
         for summary in there.values():
             if summary.state == "failed":
                 _say(out, f"failed: {summary.label} with {summary.engine}: {summary.error}")
+        submit_command.print_queue(out, job_store, each, launchpad)
 
 
 @app.command()
@@ -419,6 +455,7 @@ def results(
     from rocksalt.workflows.run import stored_results
 
     job_store = _open(store, exists=True)
+    submit_command.take_in(job_store, console(stderr=True))
     _, derived = stored_results(job_store, _only_campaign(job_store, name))
     _print_ranking(derived.ranking, output, reasons=reasons)
 
@@ -535,6 +572,7 @@ def report(
     from rocksalt.workflows.run import stored_results
 
     job_store = _open(store, exists=True)
+    submit_command.take_in(job_store, console(stderr=True))
     campaign, derived = stored_results(job_store, _only_campaign(job_store, name))
     page = build_report(
         derived.ranking,
@@ -566,6 +604,9 @@ def report(
 
 
 app.command()(hull_command.hull)
+app.command("export")(transfer_commands.export_command)
+app.command("import")(transfer_commands.import_command)
+app.command()(submit_command.submit)
 
 
 def _print_version(wanted: bool) -> None:
@@ -597,20 +638,54 @@ def main(arguments: list[str] | None = None) -> None:
     limit_threads()  # before numpy is imported: relaxations run one per core
     try:
         app(arguments, standalone_mode=True)
-    except RocksaltError as error:
-        if debug:
-            raise
-        print(f"rocksalt: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     except Exception as error:  # a user gets one line, not a traceback
+        _hide_passwords(error)
+        foreign = getattr(error, "title", None) == "JobflowSettings"  # quotes the configuration
+        if debug and foreign:
+            raise _about_jobflow(error) from None
         if debug:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"rocksalt: unexpected {reason}; --debug shows where", file=sys.stderr)
+        line = _one_line(_about_jobflow(error) if foreign else error)
+        print(f"rocksalt: {line}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("rocksalt: stopped; what was finished is in the store", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        _close_stores()
+
+
+def _close_stores() -> None:
+    while _opened:
+        from rocksalt.stores.opening import close_store
+
+        close_store(_opened.pop())
+
+
+def _hide_passwords(error: BaseException | None) -> None:
+    """Change the messages of an error and of those that led to it."""
+    while error is not None:
+        error.args = tuple(hide_password(a) if isinstance(a, str) else a for a in error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            error.filename = hide_password(str(error.filename))
+        error = error.__cause__ or error.__context__
+
+
+def _about_jobflow(error: Any) -> RocksaltError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    return RocksaltError(f"jobflow's configuration: {key}: {first['msg']}: correct it")
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RocksaltError):
+        return str(error)
+    if type(error).__module__.startswith("pymongo"):  # the server went away in the middle
+        from rocksalt.stores.mongo import explained_server_error
+
+        return str(explained_server_error(error))
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"unexpected {reason}; --debug shows where"
 
 
 if __name__ == "__main__":

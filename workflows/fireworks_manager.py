@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +18,9 @@ from jobflow import Flow, JobStore
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
-from rocksalt.stores.opening import hide_password
+from rocksalt.stores.addresses import hide_password
 from rocksalt.workflows.batches import BATCH_KIND
-from rocksalt.workflows.queues import JobState, QueuedJob
+from rocksalt.workflows.queues import JobState, QueuedJob, SubmissionDoc
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -39,7 +42,10 @@ _STATES: dict[str, JobState] = {
     "COMPLETED": "completed",
 }
 _OVER = ["COMPLETED", "ARCHIVED"]
-_FIELDS = ("fw_id", "name", "state", "spec.stage", "spec.engine", "spec.keys")
+_FIELDS = (
+    *("fw_id", "name", "state", "updated_on", "spec.stage", "spec.engine", "spec.keys"),
+    "spec._exception_details._stacktrace",
+)
 _ASSIGNER = {"next_fw_id", "next_launch_id"}
 
 
@@ -71,7 +77,9 @@ def launchpad_file(given: Path | None) -> Path:
             from fireworks.fw_config import LAUNCHPAD_LOC
         except Exception as error:  # a broken FW_config.yaml
             reason = " ".join(str(error).split())
-            raise RocksaltError(f"the configuration of FireWorks (FW_config.yaml): {reason}") from error
+            raise RocksaltError(
+                f"the configuration of FireWorks (FW_config.yaml): {reason}"
+            ) from error
         if LAUNCHPAD_LOC is None:
             raise RocksaltError(
                 "no LaunchPad file: give --launchpad my_launchpad.yaml, or set LAUNCHPAD_LOC in "
@@ -85,16 +93,29 @@ def launchpad_file(given: Path | None) -> Path:
     return given.absolute()
 
 
-def open_launchpad(file: Path) -> LaunchPad:
-    """Connect to the LaunchPad of a file and check that it can be used.
+@dataclass(frozen=True)
+class OpenLaunchpad:
+    """A connected LaunchPad and the file that says where it is."""
+
+    file: Path
+    launchpad: LaunchPad
+
+
+def open_launchpad(given: Path | None = None) -> OpenLaunchpad:
+    """Connect to a LaunchPad and check that it can be used.
+
+    Parameters
+    ----------
+    given
+        The LaunchPad file; the one that FireWorks is configured with when not given.
 
     Raises
     ------
     RocksaltError
-        One line: the file is wrong, the server does not answer, or the database is not a
-        LaunchPad of this FireWorks.
+        One line: the file is missing or wrong, the server does not answer, or the database is not
+        a LaunchPad of this FireWorks.
     """
-    check_installed()
+    file = launchpad_file(given)
     settings = _read(file)
     options = dict(settings.get("mongoclient_kwargs") or {})
     options.setdefault("serverSelectionTimeoutMS", int(ANSWER_S * 1000))
@@ -104,6 +125,15 @@ def open_launchpad(file: Path) -> LaunchPad:
         from fireworks import LaunchPad
 
         launchpad = LaunchPad.from_dict(settings)
+    try:
+        _check_usable(launchpad, file)
+    except BaseException:
+        launchpad.connection.close()
+        raise
+    return OpenLaunchpad(file, launchpad)
+
+
+def _check_usable(launchpad: LaunchPad, file: Path) -> None:
     with launchpad_errors(file):
         assigner = launchpad.fw_id_assigner.find_one()
     if assigner is None:
@@ -118,18 +148,18 @@ def open_launchpad(file: Path) -> LaunchPad:
             f"LaunchPad {file}: database {launchpad.name!r} was made by another version of FireWorks "
             f"than {__version__}: install that version, or give another 'name' in the file"
         )
-    return launchpad
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        # A line of the file could hold a password.
-        raise RocksaltError(f"LaunchPad file {file}: {type(error).__name__}: not YAML") from None
+    except OSError as error:
+        raise RocksaltError(f"LaunchPad file {file}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError):
+        settings = None  # what the error quotes could be the password
     if not isinstance(settings, dict) or "host" not in settings:
         raise RocksaltError(
-            f"LaunchPad file {file}: has no key 'host': 'lpad init' writes such a file"
+            f"LaunchPad file {file}: is not YAML with a key 'host': 'lpad init' writes such a file"
         )
     return settings
 
@@ -141,7 +171,8 @@ def _one_line(what: str, remedy: str) -> Iterator[None]:
     except RocksaltError:
         raise
     except Exception as error:  # pymongo and FireWorks have many
-        reason = hide_password(" ".join(str(error).split()))[:200]
+        text = hide_password(" ".join(str(error).split()))
+        reason = text.partition(" (configured timeouts")[0][:200]
         raise RocksaltError(f"{what}: {type(error).__name__}: {reason}: {remedy}") from error
 
 
@@ -157,8 +188,8 @@ class FireworksQueue:
 
     Parameters
     ----------
-    file
-        The LaunchPad file.
+    opened
+        The LaunchPad.
     store
         Where results go.
     own_store
@@ -172,7 +203,7 @@ class FireworksQueue:
 
     def __init__(
         self,
-        file: Path,
+        opened: OpenLaunchpad,
         store: JobStore,
         *,
         own_store: bool = False,
@@ -180,17 +211,30 @@ class FireworksQueue:
         worker: Mapping[str | None, str] | None = None,
         lost_after_s: float | None = None,
     ) -> None:
-        self.file = file
-        self.launchpad = open_launchpad(file)
+        self.file = opened.file
+        self.launchpad = opened.launchpad
         self.store = None if own_store else store
         self.store_id = digest(hide_password(store.docs_store.name))
         self.options = {"_category": category or {}, "_fworker": worker or {}}
-        self.lost_after_s = lost_after_s
+        if lost_after_s is None:
+            from fireworks.fw_config import RUN_EXPIRATION_SECS
+
+            lost_after_s = RUN_EXPIRATION_SECS
+        self.lost_after_s = float(lost_after_s)
 
     @property
     def label(self) -> str:
         """What and where it is."""
         return f"FireWorks LaunchPad {self.file}"
+
+    @property
+    def worker_command(self) -> str:
+        """What starts a worker."""
+        return f"rlaunch -l {self.file} rapidfire"
+
+    def where(self, campaign: str) -> SubmissionDoc:
+        """Return what finds this LaunchPad again."""
+        return SubmissionDoc(campaign=campaign, manager="fireworks", launchpad=str(self.file))
 
     @property
     def _ours(self) -> dict[str, Any]:
@@ -209,10 +253,8 @@ class FireworksQueue:
         criteria = {**self._ours, "spec.campaign": campaign, "state": {"$ne": "ARCHIVED"}}
         with launchpad_errors(self.file):
             found = list(self.launchpad.fireworks.find(criteria, dict.fromkeys(_FIELDS, 1)))
-            running = [f["fw_id"] for f in found if f["state"] == "RUNNING"]
-            lost = set(self._detect_lost(running))
-            failed = [f["fw_id"] for f in found if f["state"] == "FIZZLED"]
-            causes = self._causes(failed)
+            lost = self._lost(found)
+            causes = self._causes([f for f in found if f["state"] == "FIZZLED"])
         return [
             QueuedJob(
                 number=str(firework["fw_id"]),
@@ -226,26 +268,47 @@ class FireworksQueue:
             for firework in sorted(found, key=lambda f: f["fw_id"])
         ]
 
+    def _lost(self, found: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Return which fireworks a worker left when it died: at work, or while it took them."""
+        running = [f["fw_id"] for f in found if f["state"] == "RUNNING"]
+        lost = set(self._detect_lost(running))
+        taken = [f for f in found if f["state"] == "RESERVED" and self._is_silent(f["updated_on"])]
+        if taken:
+            criteria = {"fw_id": {"$in": [f["fw_id"] for f in taken]}, "state": "RESERVED"}
+            waiting = {each["fw_id"] for each in self.launchpad.launches.find(criteria)}
+            lost |= {f["fw_id"] for f in taken} - waiting  # those are in a batch system
+        return lost
+
+    def _is_silent(self, since: datetime | str) -> bool:
+        moment = datetime.fromisoformat(since) if isinstance(since, str) else since
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (datetime.now(UTC) - moment).total_seconds() >= self.lost_after_s
+
     def _detect_lost(self, numbers: Sequence[int], **actions: bool) -> list[int]:
-        """Return which of these are lost: silent, or left half finished by a worker that died."""
+        """Return which running fireworks are silent, or contradict their launches."""
         if not numbers:
             return []
-        options: dict[str, Any] = {"query": {"fw_id": {"$in": list(numbers)}}, **actions}
-        if self.lost_after_s is not None:
-            options["expiration_secs"] = self.lost_after_s
-        _, lost, _ = self.launchpad.detect_lostruns(**options)
-        return list(lost)
+        _, lost, inconsistent = self.launchpad.detect_lostruns(
+            expiration_secs=self.lost_after_s, query={"fw_id": {"$in": list(numbers)}}, **actions
+        )
+        return [*lost, *inconsistent]
 
-    def _causes(self, numbers: Sequence[int]) -> dict[int, str]:
-        """Return why jobs failed, from the last launch of each."""
-        if not numbers:
+    def _causes(self, failed: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+        """Return why fireworks failed: from the last launch, or from the worker's try to read it."""
+        if not failed:
             return {}
         found = self.launchpad.launches.find(
-            {"fw_id": {"$in": list(numbers)}, "state": "FIZZLED"},
+            {"fw_id": {"$in": [f["fw_id"] for f in failed]}, "state": "FIZZLED"},
             {"fw_id": 1, "launch_id": 1, "host": 1, "action.stored_data._exception": 1},
         )
+        unread = {
+            f["fw_id"]: last_line(f["spec"]["_exception_details"].get("_stacktrace") or "")
+            for f in failed
+            if "_exception_details" in f["spec"]
+        }
         launches = sorted(found, key=lambda launch: launch["launch_id"])
-        return {launch["fw_id"]: failure_cause(launch) for launch in launches}
+        return unread | {launch["fw_id"]: failure_cause(launch) for launch in launches}
 
     def add(self, flow: Flow) -> None:
         """Put the jobs of a flow into the LaunchPad as one workflow of independent fireworks."""
@@ -259,7 +322,9 @@ class FireworksQueue:
                 if chosen is not None:
                     spec[option] = chosen
             job.update_config({"manager_config": spec})
-        workflow = flow_to_workflow(flow, store=self.store)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Some jobs are not connected", UserWarning)
+            workflow = flow_to_workflow(flow, self.store)  # type: ignore[arg-type]  # None will do
         with launchpad_errors(self.file), open(os.devnull, "w") as nowhere:
             self.launchpad.fireworks.create_index("spec.campaign")
             # Stores workflows before fireworks, so that no worker finds one without the other.
@@ -268,17 +333,37 @@ class FireworksQueue:
 
     def requeue(self, jobs: Sequence[QueuedJob]) -> list[tuple[QueuedJob, str]]:
         """Make failed and lost jobs ready again; return those that could not be, and why."""
+
+        def requeue_one(job: QueuedJob) -> None:
+            if job.state == "lost":
+                self._detect_lost([int(job.number)], fizzle=True, refresh=True)
+            self.launchpad.rerun_fw(int(job.number))
+
+        return self._unless_locked(jobs, requeue_one)
+
+    def complete(self, jobs: Sequence[QueuedJob]) -> list[tuple[QueuedJob, str]]:
+        """Do for lost jobs whose results are stored what their workers did not come to."""
+        from fireworks import FWAction
+
+        def complete_one(job: QueuedJob) -> None:
+            criteria = {"fw_id": int(job.number), "state": "RUNNING"}
+            for launch in list(self.launchpad.launches.find(criteria, {"launch_id": 1})):
+                self.launchpad.complete_launch(launch["launch_id"], FWAction())
+            self._detect_lost([int(job.number)], refresh=True)
+
+        return self._unless_locked(jobs, complete_one)
+
+    def _unless_locked(
+        self, jobs: Sequence[QueuedJob], action: Callable[[QueuedJob], None]
+    ) -> list[tuple[QueuedJob, str]]:
         refused = []
         with launchpad_errors(self.file):
             for job in jobs:
-                number = int(job.number)
-                if self._stays_locked(number):
-                    remedy = f"lpad -l {self.file} admin unlock -i {number}"
-                    refused.append((job, f"its workflow is locked by a worker that died: '{remedy}'"))
-                    continue
-                if job.state == "lost":
-                    self._detect_lost([number], fizzle=True, refresh=True)
-                self.launchpad.rerun_fw(number)
+                if self._stays_locked(int(job.number)):
+                    remedy = f"lpad -l {self.file} admin unlock -i {job.number}"
+                    refused.append((job, f"a worker that died locked its workflow: '{remedy}'"))
+                else:
+                    action(job)
         return refused
 
     def _stays_locked(self, number: int) -> bool:
@@ -299,8 +384,15 @@ def failure_cause(launch: Mapping[str, Any]) -> str:
     """Return the last line of the exception of a failed launch."""
     action = launch.get("action") or {}
     exception = (action.get("stored_data") or {}).get("_exception") or {}
-    lines = str(exception.get("_stacktrace") or "").strip().splitlines()
-    if not lines:
+    if not exception.get("_stacktrace"):
         return f"its worker on {launch.get('host') or 'an unknown host'} died without a word"
+    return last_line(exception["_stacktrace"])
+
+
+def last_line(stacktrace: str) -> str:
+    """Return the last line of a traceback, without the module of the exception and passwords."""
+    lines = stacktrace.strip().splitlines() or ["no reason given"]
     kind, colon, rest = lines[-1].partition(": ")
-    return hide_password(kind.rpartition(".")[2] + colon + rest)
+    if " " not in kind:
+        kind = kind.rpartition(".")[2]
+    return hide_password(kind + colon + rest)

@@ -208,7 +208,7 @@ class ScreenMaker(Maker):
         """
         if not isinstance(campaign, Campaign):
             campaign = campaign_from_dict(campaign)
-        settings = campaign.model_dump(mode="json")
+        settings = campaign.model_dump(mode="json", exclude={"store"})
         user = load_user_phases(campaign.entries, chemical_systems(campaign))
         user_entries = [asdict(entry) for entry in user.entries]
         groups = _groups(campaign, user)

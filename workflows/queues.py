@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 
 from jobflow import Flow
+from pydantic import Field
 from rich.table import Table
 
+from rocksalt.stores.documents import Document, utc_now
+
 JobState = Literal["ready", "reserved", "running", "lost", "failed", "paused", "completed"]
-SHOWN_STATES: tuple[JobState, ...] = ("ready", "reserved", "running", "lost", "failed", "paused")
+
+_COLUMNS = (
+    *("ready", "reserved", "running", "lost", "failed", "paused", "completed"),
+    "without results",
+)
+_ALWAYS = {"ready", "running", "failed", "completed"}
+_N_SHOWN = 10
+
+
+class SubmissionDoc(Document):
+    """Where a campaign's jobs are, so that its status can be asked without further words."""
+
+    campaign: str
+    manager: str
+    launchpad: str | None = Field(None, description="Path of FireWorks' LaunchPad file")
+    project: str | None = Field(None, description="Project of jobflow-remote")
+    submitted_at: datetime = Field(default_factory=utc_now)
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,13 @@ class Queue(Protocol):
     def label(self) -> str:
         """What and where it is, without a password."""
 
+    @property
+    def worker_command(self) -> str:
+        """What starts a worker."""
+
+    def where(self, campaign: str) -> SubmissionDoc:
+        """Return what finds this queue again."""
+
     def held_keys(self) -> set[str]:
         """Return the calculations of all jobs that are neither completed nor taken out."""
 
@@ -57,6 +85,9 @@ class Queue(Protocol):
     def requeue(self, jobs: Sequence[QueuedJob]) -> list[tuple[QueuedJob, str]]:
         """Make failed and lost jobs ready again; return those that could not be, and why."""
 
+    def complete(self, jobs: Sequence[QueuedJob]) -> list[tuple[QueuedJob, str]]:
+        """Mark lost jobs as completed whose results are stored; return as `requeue` does."""
+
     def close(self) -> None:
         """Close the connection."""
 
@@ -64,7 +95,7 @@ class Queue(Protocol):
 def unfinished_failures(
     jobs: Iterable[QueuedJob], states: Mapping[str, str], keys: Iterable[str] | None = None
 ) -> list[QueuedJob]:
-    """Return failed and lost jobs with a calculation that is not done.
+    """Return failed jobs with a calculation that is not done, and lost ones that left no result.
 
     Parameters
     ----------
@@ -74,12 +105,21 @@ def unfinished_failures(
         Calculations that matter; all when not given.
     """
     wanted = None if keys is None else set(keys)
+
+    def is_open(job: QueuedJob, key: str) -> bool:
+        there = key in states if job.state == "lost" else states.get(key) == "done"
+        return not there and (wanted is None or key in wanted)
+
     return [
         job
         for job in jobs
-        if job.state in {"failed", "lost"}
-        and any(states.get(k) != "done" and (wanted is None or k in wanted) for k in job.keys)
+        if job.state in {"failed", "lost"} and any(is_open(job, key) for key in job.keys)
     ]
+
+
+def only_unmarked(jobs: Iterable[QueuedJob], states: Mapping[str, str]) -> list[QueuedJob]:
+    """Return lost jobs whose calculations are all stored: only their end was not marked."""
+    return [job for job in jobs if job.state == "lost" and all(k in states for k in job.keys)]
 
 
 def without_results(jobs: Iterable[QueuedJob], states: Mapping[str, str]) -> list[QueuedJob]:
@@ -90,23 +130,51 @@ def without_results(jobs: Iterable[QueuedJob], states: Mapping[str, str]) -> lis
 
 
 def queue_table(jobs: Sequence[QueuedJob], states: Mapping[str, str]) -> Table:
-    """Return the number of jobs in each state by stage and engine."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    headings = ("stage", "engine", "jobs", *SHOWN_STATES, "completed", "without results")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
+    """Return the number of jobs in each state by stage and engine; states that none is in are out.
+
+    Parameters
+    ----------
+    states
+        'done' or 'failed' of the calculations that are stored.
+    """
     missing = {job.number for job in without_results(jobs, states)}
-    over = {j.number for j in jobs if j.state in {"failed", "lost"}}
-    over -= {job.number for job in unfinished_failures(jobs, states)}
-    groups: dict[tuple[str, str], list[QueuedJob]] = {}
+    unfinished = {job.number for job in unfinished_failures(jobs, states)}
+    rows: dict[tuple[str, str], Counter[str]] = {}
     for job in jobs:
-        groups.setdefault((job.stage, job.engine), []).append(job)
-    for (stage, engine), members in groups.items():
-        counts = [
-            sum(j.state == state and j.number not in over for j in members)
-            for state in SHOWN_STATES
-        ]
-        n_completed = sum(j.state == "completed" or j.number in over for j in members)
-        n_missing = sum(j.number in missing for j in members)
-        table.add_row(stage, engine, *map(str, (len(members), *counts, n_completed, n_missing)))
+        # What a failed job should have computed may have come from elsewhere since.
+        over = job.state in {"failed", "lost"} and job.number not in unfinished
+        row = rows.setdefault((job.stage, job.engine), Counter())
+        row["completed" if over else job.state] += 1
+        row["without results"] += job.number in missing
+    seen = Counter[str]()
+    for row in rows.values():
+        seen += row
+    columns = [name for name in _COLUMNS if seen[name] or name in _ALWAYS]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("stage", "engine", "jobs", *columns):
+        left = heading in {"stage", "engine"}
+        table.add_column(heading, justify="left" if left else "right", no_wrap=left)
+    for (stage, engine), row in rows.items():
+        n_jobs = row.total() - row["without results"]
+        table.add_row(stage, engine, str(n_jobs), *(str(row[name]) for name in columns))
     return table
+
+
+def failures_in_words(failed: Iterable[QueuedJob]) -> list[str]:
+    """Return a line for each cause of failed and lost jobs, with the numbers of the jobs."""
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for job in failed:
+        cause = job.cause or "its worker gives no sign of life"
+        groups.setdefault((job.state, job.stage, job.engine, cause), []).append(job.number)
+    lines = []
+    for (state, stage, engine, cause), numbers in groups.items():
+        listed = ", ".join(numbers[:_N_SHOWN]) + (" ..." if len(numbers) > _N_SHOWN else "")
+        lines.append(
+            f"{state}: {counted(len(numbers), 'job')} {listed} ({stage} {engine}): {cause}"
+        )
+    return lines
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, '1 job' or '2 jobs'."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

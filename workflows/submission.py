@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
 
 from jobflow import JobStore
 from maggma.stores import MemoryStore
-from pydantic import Field
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import Document, utc_now
 from rocksalt.stores.records import load_document, load_states, save
 from rocksalt.stores.sqlite import SQLiteStore
 from rocksalt.workflows.batches import BATCH_SIZE, batch_flows, pack
@@ -19,19 +16,15 @@ from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.harvest import harvest
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.plan_stages import chemical_systems
-from rocksalt.workflows.queues import Queue, QueuedJob, unfinished_failures
+from rocksalt.workflows.queues import (
+    Queue,
+    QueuedJob,
+    SubmissionDoc,
+    only_unmarked,
+    unfinished_failures,
+)
 from rocksalt.workflows.run import missing_calculations, save_campaign
 from rocksalt.workflows.user_phases import load_user_phases
-
-
-class SubmissionDoc(Document):
-    """Where a campaign's jobs are, so that its status can be asked without further words."""
-
-    campaign: str
-    manager: str
-    launchpad: str | None = Field(None, description="Path of FireWorks' LaunchPad file")
-    project: str | None = Field(None, description="Project of jobflow-remote")
-    submitted_at: datetime = Field(default_factory=utc_now)
 
 
 @dataclass
@@ -99,9 +92,11 @@ def submit_campaign(
     todo = missing_calculations(plan, store, retry_failed=retry_failed)
     outcome = Submission(len(plan.calculations))
     states = load_states(store, set(chain.from_iterable(job.keys for job in jobs)))
+    ended = only_unmarked(jobs, states)
     failed = unfinished_failures(jobs, states, [c.key for c in todo])
-    if retry_failed and failed:
-        outcome.not_requeued = queue.requeue(failed)
+    if retry_failed:
+        held -= set(chain.from_iterable(job.keys for job in ended))
+        outcome.not_requeued = queue.requeue(failed) + queue.complete(ended)
         refused = [job for job, _ in outcome.not_requeued]
         outcome.requeued = [job for job in failed if job not in refused]
     else:

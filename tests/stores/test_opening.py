@@ -8,8 +8,8 @@ from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores import opening
-from rocksalt.stores.opening import hide_password, store_address
 from rocksalt.stores.mongo import mongo_job_store
+from rocksalt.stores.opening import hide_password, store_address
 from rocksalt.stores.records import INDEXED_FIELDS
 from rocksalt.stores.sqlite import SQLiteStore
 
@@ -104,9 +104,14 @@ def test_a_server_address_names_database_and_collections():
         ("mongodb://me:pa:ss@host/db", "mongodb://me:***@host/db"),
         ("at mongodb+srv://me:x@host and", "at mongodb+srv://me:***@host and"),
         ("mongodb://host/db", "mongodb://host/db"),
-        ("mongodb://me:p@/ss:@h/db and x@y", "mongodb://me:***@h/db and x@y"),
+        ("at mongodb://me:p@/ss:@h/db and x@y", "at mongodb://me:***@h/db and x@y"),
+        ("mongodb://me:p s@h/db", "mongodb://me:***@h/db"),
+        ("mongodb:/me:p@h/db: no such file", "mongodb:/me:***@h/db: no such file"),
         ("mongodb://:x@host/db", "mongodb://:***@host/db"),
-        ("m://h/d?tlsCertificateKeyFilePassword=x&a=1", "m://h/d?tlsCertificateKeyFilePassword=***&a=1"),
+        (
+            "m://h/d?tlsCertificateKeyFilePassword=x&a=1",
+            "m://h/d?tlsCertificateKeyFilePassword=***&a=1",
+        ),
         ("?authMechanismProperties=AWS_SESSION_TOKEN:x", "?authMechanismProperties=***"),
         ("results.sqlite", "results.sqlite"),
     ],

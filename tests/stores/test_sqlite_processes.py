@@ -61,7 +61,9 @@ def test_a_killed_writer_loses_nothing_that_was_stored(tmp_path):
     writer = start(code, path)
     acknowledged = [int(writer.stdout.readline()) for _ in range(300)]
     writer.kill()
-    acknowledged += [int(line) for line in writer.communicate()[0].split("\n")[:-1]]
+    # Not by `communicate`, which passes over what `readline` has read ahead.
+    acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+    writer.communicate()
     assert writer.returncode == -9
     with SQLiteStore(path, key="k") as store:
         stored = [doc["k"] for doc in store.query()]
