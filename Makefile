@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 STORE := quickstart.sqlite
 
-.PHONY: demo test lint types examples wheel clean
+.PHONY: demo test slow lint types examples wheel clean
 
 demo: $(VENV)/.installed  ## run the main job on examples/quickstart.yaml and write report.html
 	# exit code 1: some calculations failed and are listed, the ranking is from the rest
@@ -14,6 +14,9 @@ demo: $(VENV)/.installed  ## run the main job on examples/quickstart.yaml and wr
 
 test: $(VENV)/.installed  ## run the test suite
 	$(BIN)/python -m pytest
+
+slow: $(VENV)/.installed  ## tests that kill workers and a server
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed  ## ruff, its formatter, and spelling
 	$(BIN)/ruff check .

@@ -548,7 +548,7 @@ def test_workers_and_server_are_killed_and_nothing_is_lost_or_done_twice(
             worker.kill()
             worker.wait()
     answer = cli("results", "large", "--store", cluster.address, "--format", "json")
-    assert answer.code == 0, answer.err
+    assert (answer.code, answer.err) == (0, "")
     store = open_store(cluster.address)
     local = open_store()
     wanted = run_campaign(campaign_of(**LARGE), local).ranking

@@ -65,7 +65,8 @@ def environment(tmp_path_factory):
     folder = tmp_path_factory.mktemp("remote")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     install = [folder / "bin" / "pip", "install", "--quiet"]
-    install += ["--constraint", CHECKOUT / "constraints.txt", f"{CHECKOUT}[remote]"]
+    install += ["--constraint", CHECKOUT / "constraints.txt"]
+    install += ["--editable", f"{CHECKOUT}[remote]"]  # a plain install leaves a folder build
     subprocess.run(install, check=True)
     return folder / "bin"
 
