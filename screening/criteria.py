@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rocksalt.screening.oxygen import metal_state
 from rocksalt.screening.verdicts import Thresholds, Verdict
 
 
@@ -32,37 +31,73 @@ class Criterion:
     uncertainty: float | None = None
 
 
+@dataclass(frozen=True)
+class WindowEdges:
+    """Where a host's rock salt HO is stable, and where a dopant is metal, in dmu_O, eV.
+
+    Attributes
+    ----------
+    from_ev, to_ev
+        Window of HO.
+    metal_below_ev
+        Highest potential at which a phase without oxygen holds the dopant.
+    """
+
+    from_ev: float
+    to_ev: float
+    metal_below_ev: float
+
+
 def assess_window(
     dopant: str,
     host: str,
-    computed: Mapping[str, float | None],
-    measured: float | None,
+    computed: Mapping[str, WindowEdges | None],
+    measured: WindowEdges | None,
+    thresholds: Thresholds,
 ) -> Criterion:
     """Return whether a dopant stays oxidised wherever the host's rock salt is stable.
 
-    'pass' when every engine and the measured enthalpies say that it does, 'fail' when all say that
-    it is metal everywhere there. Sources without an answer take no part.
+    'pass' when every engine and the measured enthalpies put the dopant's metal below the window of HO
+    by more than the uncertainty, 'fail' when all put it above; an engine without an answer (HO is
+    not on its hull) leaves it undecided. Measured enthalpies need not exist.
 
     Parameters
     ----------
     dopant, host
         For the words.
     computed
-        Of `rocksalt.screening.oxygen.metal_share_of_host_window`, by engine.
+        By engine; None where HO is on no hull.
     measured
         The same from measured formation enthalpies.
+    thresholds
+        Uncertainty of the edges.
     """
-    shares = {s: x for s, x in {**computed, "measured": measured}.items() if x is not None}
-    if not shares:
-        return Criterion(None, f"{dopant} where {host}O is stable: not computed")
-    states = {metal_state(share) for share in shares.values()}
-    said = ", ".join(f"{100 * share:.0f}% {source}" for source, share in shares.items())
-    rule = f"metal in this share of the oxygen potentials at which {host}O is stable: {said}"
-    if states == {"oxide"}:
-        return Criterion("pass", f"{dopant} stays oxidised wherever {host}O is stable; {rule}")
-    if states == {"metal"}:
-        return Criterion("fail", f"{dopant} is metal wherever {host}O is stable; {rule}")
-    return Criterion("undecided", f"{dopant} is {rule}")
+    if not computed:
+        return Criterion("undecided", f"{dopant} where {host}O is stable: not computed")
+    sources = {**computed, **({"measured": measured} if measured else {})}
+    margin = thresholds.window_uncertainty_ev
+    said, verdicts = [], set()
+    for source, edges in sources.items():
+        if edges is None:
+            said.append(f"{source}: {host}O is not stable")
+            verdicts.add("unknown")
+            continue
+        said.append(
+            f"{source}: metal below {edges.metal_below_ev:.2f}, {host}O from {edges.from_ev:.2f} to "
+            f"{edges.to_ev:.2f} eV"
+        )
+        if edges.metal_below_ev < edges.from_ev - margin:
+            verdicts.add("oxide")
+        else:
+            verdicts.add("metal" if edges.metal_below_ev > edges.to_ev + margin else "between")
+    numbers = f"{'; '.join(said)}; edges ± {margin:g} eV in dmu_O"
+    if verdicts == {"oxide"}:
+        return Criterion("pass", f"{dopant} stays oxidised wherever {host}O is stable ({numbers})")
+    if verdicts == {"metal"}:
+        return Criterion("fail", f"{dopant} is metal wherever {host}O is stable ({numbers})")
+    return Criterion(
+        "undecided", f"{dopant} is not clearly oxide or metal where {host}O is stable ({numbers})"
+    )
 
 
 def assess_above_hull(
@@ -85,7 +120,7 @@ def assess_above_hull(
     of the hull: Sun et al., Sci. Adv. 2, e1600225 (2016).
     """
     if not values:
-        return Criterion(None, f"hull of {dopant}-{host}-O: not computed")
+        return Criterion("undecided", f"hull of {dopant}-{host}-O: not computed")
     value, uncertainty = _mean(values.values(), thresholds.above_hull_uncertainty_ev_per_atom)
     limit = thresholds.above_hull_ev_per_atom
     said = (
@@ -108,7 +143,7 @@ def assess_retention(dopant: str, values: Mapping[str, float], thresholds: Thres
         Smallest change, and smallest uncertainty.
     """
     if not values:
-        return Criterion(None, f"oxygen retention with {dopant}: not computed")
+        return Criterion("undecided", f"oxygen retention with {dopant}: not computed")
     value, uncertainty = _mean(values.values(), thresholds.oxygen_retention_uncertainty_ev)
     limit = thresholds.oxygen_retention_ev
     said = (
@@ -138,8 +173,9 @@ def stage_rules(thresholds: Thresholds, stages: Collection[str]) -> list[str]:
         rules += [
             (
                 "Oxide in the host's window: over the oxygen potentials at which HO is stable, at M:H = "
-                "1:1, no stable phase holds M without oxygen; fail where one does everywhere. Engines "
-                "and measured enthalpies (a hull of their own) must agree."
+                "1:1, no stable phase holds M without oxygen; fail where one does everywhere. The edges "
+                f"are uncertain by {thresholds.window_uncertainty_ev:g} eV. Engines and measured "
+                "enthalpies (a hull of their own) must agree."
             ),
             (
                 "Near the hull of M-H-O: the lowest mixture at the fraction nearest to the solubility "
@@ -150,8 +186,8 @@ def stage_rules(thresholds: Thresholds, stages: Collection[str]) -> list[str]:
         ]
     if "oxygen-vacancy" in stages:
         rules.append(
-            "Retains oxygen: the lowest vacancy formation energy of the layered oxide changes by more "
-            f"than {thresholds.oxygen_retention_ev:g} eV with the dopant; uncertainty as above, at "
+            "Retains oxygen: the lowest vacancy formation energy beside the dopant, less the lowest "
+            f"without it, is more than {thresholds.oxygen_retention_ev:g} eV; uncertainty as above, at "
             f"least {thresholds.oxygen_retention_uncertainty_ev:g} eV."
         )
     if rules:

@@ -93,8 +93,10 @@ def window_oxidation_states(window: Window) -> dict[str, float | None]:
 
 
 def _known_charge(symbol: str, charge: float) -> float | None:
-    highest = Element(symbol).max_oxidation_state
-    return charge if -_ROUNDING <= charge <= highest + _ROUNDING else None
+    states = [q for q in Element(symbol).oxidation_states if q > 0]
+    lowest, highest = min(states, default=0), Element(symbol).max_oxidation_state
+    is_metal = abs(charge) <= _ROUNDING
+    return charge if is_metal or lowest - _ROUNDING <= charge <= highest + _ROUNDING else None
 
 
 @cache

@@ -185,6 +185,21 @@ def metal_share_of_host_window(
     return metal_ev / (high - low)
 
 
+def metal_below_dmu_o_ev(
+    hull: Hull, dopant: str, host: str, cations: Mapping[str, float] | None = None
+) -> float:
+    """Return the highest oxygen potential at which a phase without oxygen holds a dopant, eV.
+
+    Parameters and errors are those of `metal_share_of_host_window`. Metals are stable at a potential
+    that is low enough, so that there always is one; 0 when they are up to O2.
+    """
+    return max(
+        window.to_dmu_o_ev
+        for window in oxygen_windows(hull, cations or {dopant: 1, host: 1})
+        if window.holds_metal(dopant)
+    )
+
+
 def metal_in_host_window(
     hull: Hull, dopant: str, host: str, cations: Mapping[str, float] | None = None
 ) -> MetalState | None:

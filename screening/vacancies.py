@@ -27,6 +27,9 @@ LARGEST_STRAIN = 0.1
 DISTANCE_DECIMALS = 3
 """Distances in angstrom that agree to these decimals are taken as equal."""
 
+BOND_SPREAD_ANGSTROM = 0.5
+"""Oxygens at most this much farther than the nearest one are bound to a cation too."""
+
 StrainKind = Literal["none", "isotropic", "in-plane", "c-axis"]
 
 
@@ -346,6 +349,21 @@ def strain_slope(strains: Sequence[float], energies_ev: Sequence[float]) -> Stra
         variance = residuals @ residuals / (len(strains) - 2)
         error = float(np.sqrt(variance / (from_mean @ from_mean)))
     return StrainSlope(slope, intercept, error)
+
+
+def distinct_near(structure: Structure, dopant: str) -> list[DistinctSite]:
+    """Return the oxygens bound to a dopant that symmetry does not make the same.
+
+    Raises
+    ------
+    RocksaltError
+        When the cell has no dopant or no oxygen.
+    """
+    nearest, _ = near_and_far(structure, dopant)
+    dopants = [i for i, site in enumerate(structure) if site.specie.symbol == dopant]
+    to_dopant = structure.distance_matrix[:, dopants].min(axis=1)
+    reach = to_dopant[nearest] + BOND_SPREAD_ANGSTROM
+    return [o for o in distinct_oxygens(structure) if min(to_dopant[list(o.members)]) <= reach]
 
 
 def near_and_far(

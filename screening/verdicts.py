@@ -46,6 +46,9 @@ class Thresholds(BaseModel):
     formation_uncertainty_ev_per_formula: float = Field(
         0.2, ge=0, description="smallest standard uncertainty of dEf(MO)"
     )
+    window_uncertainty_ev: float = Field(
+        0.15, ge=0, description="uncertainty of the oxygen potentials at which phases change"
+    )
     above_hull_ev_per_atom: float = Field(
         0.07, ge=0, description="a mixture may lie this far above the hull of M-H-O"
     )
@@ -393,7 +396,9 @@ def assess_formation(
     limit = thresholds.formation_energy_ev_per_formula
     number = f"dEf({dopant}O) = {mean:.2f} ± {uncertainty:.2f} eV per formula"
     if mean + uncertainty < limit:
-        return FormationAssessment(mean, uncertainty, "pass", f"stays oxidised: {number}")
+        return FormationAssessment(
+            mean, uncertainty, "pass", f"stays oxidised at the O2 potential: {number}"
+        )
     if mean - uncertainty > limit:
         return FormationAssessment(
             mean, uncertainty, "fail", f"leaves the rock salt as metal: {number}"

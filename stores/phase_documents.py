@@ -76,6 +76,9 @@ class HullDoc(Document):
     metal_share_of_host_window: float | None = Field(
         None, description="Share of HO's window, by width in dmu_O, in which M is metal"
     )
+    dopant_metal_below_dmu_o_ev: float | None = Field(
+        None, description="Highest dmu_O at which a phase without oxygen holds M"
+    )
     mixtures_above_hull: list[MixtureAboveHull] = Field(
         default_factory=list, description="Lowest mixture at each fraction"
     )
@@ -125,6 +128,7 @@ class VacancyPoint(Document):
     site: int = Field(description="Index of the oxygen in the starting structure")
     site_name: str = Field(description="Which oxygen, e.g. '8j' or 'near Ti'")
     multiplicity: int
+    is_near_dopant: bool = Field(False, description="Whether the dopant binds the oxygen")
     formation_energy_ev: float = Field(description="Per vacancy at dmu_O = 0, on the best scale")
     raw_formation_energy_ev: float | None
 
@@ -149,8 +153,12 @@ class VacancyDoc(Document):
     energy_scale: str
     points: list[VacancyPoint]
     lowest_formation_energy_ev: float | None = Field(description="Without strain, dmu_O = 0")
+    lowest_near_dopant_formation_energy_ev: float | None = Field(
+        None, description="The same of the oxygens that the dopant binds"
+    )
     retention_ev: float | None = Field(
-        None, description="Lowest here minus lowest of the undoped cell; positive holds oxygen"
+        None,
+        description="Lowest near the dopant minus lowest of the undoped cell; positive holds oxygen",
     )
     slopes: list[StrainSlopeDoc] = Field(default_factory=list)
     missing: list[str] = Field(default_factory=list)

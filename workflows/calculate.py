@@ -57,6 +57,8 @@ def calculate(calculation: Calculation) -> CalculationDoc:
     junk = None
     if calculation.role == "competing-phase":
         junk = junk_reason(start, relaxed, result.converged, calculation.prototype)
+        if junk is None and has_oxygen_dimer(relaxed):
+            junk = "it holds an O-O pair, and corrections here are those of O(2-)"
     return _document(
         calculation,
         state="done",

@@ -281,7 +281,12 @@ class Campaign(_Section):
     @property
     def notes(self) -> list[str]:
         """What the plan leaves out, in words."""
-        return [
+        without_hull = [
+            f"{h}O has no hull: the stage 'hull' is for hosts of one cation"
+            for h in self.hosts
+            if len(host_cations(h)) > 1 and "hull" in self.stages
+        ]
+        return without_hull + [
             f"{d} in {h}O is left out: dopant and host are the same"
             for d in self.dopants
             for h in self.hosts

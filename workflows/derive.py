@@ -11,6 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from rocksalt.screening.criteria import (
+    Criterion,
+    WindowEdges,
     assess_above_hull,
     assess_retention,
     assess_window,
@@ -49,6 +51,7 @@ from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.derive_phases import MEASURED, hull_docs, series_docs, vacancy_docs
 from rocksalt.workflows.engines import get_engine
+from rocksalt.workflows.plan_stages import layered_dopants
 from rocksalt.workflows.results import Results, by_prototype, reference
 
 
@@ -288,20 +291,18 @@ def candidate(
         for v in vacancies
         if v.dopant == dopant and v.retention_ev is not None
     }
-    criteria = {
-        **{
-            f"oxide in {host}O window": assess_window(dopant, host, *_metal_shares(host, hulls))
-            for host in hosts
-        },
-        **{
-            f"near hull with {host}O": assess_above_hull(
-                dopant, host, found["fraction"], found["value"], campaign.thresholds
+    criteria: dict[str, Criterion] = {}
+    if "hull" in campaign.stages:
+        for host in hosts:
+            found = above[host] or {"fraction": 0.0, "value": {}}
+            criteria[f"oxide in {host}O window"] = assess_window(
+                dopant, host, *_window_edges(host, hulls), campaign.thresholds
             )
-            for host, found in above.items()
-            if found
-        },
-        "retains oxygen": assess_retention(dopant, retention, campaign.thresholds),
-    }
+            criteria[f"near hull with {host}O"] = assess_above_hull(
+                dopant, host, found["fraction"], _known(found["value"]), campaign.thresholds
+            )
+    if "oxygen-vacancy" in campaign.stages and dopant in layered_dopants(campaign):
+        criteria["retains oxygen"] = assess_retention(dopant, retention, campaign.thresholds)
     verdict = combined_verdict(
         overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()}),
         *(c.verdict for c in criteria.values()),
@@ -311,7 +312,7 @@ def candidate(
     for host, pair in hosts.items():
         said = words.get(pair["verdict"] or "", "not computed with")
         reasons.append(f"{said} {host}O: {pair['rule']}" if pair["verdict"] else f"{said} {host}O")
-    reasons += [c.reason for c in criteria.values() if c.verdict is not None]
+    reasons += [c.reason for c in criteria.values()]
     gains = [f.distortion_gain_ev_per_formula or 0.0 for f in formations]
     if gains and max(gains) > DISTORTION_EV_PER_FORMULA:
         reasons.append(
@@ -381,13 +382,28 @@ def _window_states(
     }
 
 
-def _metal_shares(
+def _known(by_engine: Mapping[str, float]) -> dict[str, float]:
+    """Leave out the engines whose energy scale is not known: they decide nothing."""
+    return {e: value for e, value in by_engine.items() if get_engine(e).scale.is_known}
+
+
+def _window_edges(
     host: str, hulls: Iterable[HullDoc]
-) -> tuple[dict[str, float | None], float | None]:
-    """Return in how much of the host's window the dopant is metal, by engine, and measured."""
-    shares = {h.engine: h.metal_share_of_host_window for h in hulls if h.host == host}
-    measured = shares.pop(MEASURED, None)
-    return shares, measured
+) -> tuple[dict[str, WindowEdges | None], WindowEdges | None]:
+    """Return the host's window and where the dopant is metal, by engine, and measured."""
+    edges: dict[str, WindowEdges | None] = {}
+    for hull in hulls:
+        if hull.host != host or not (hull.engine == MEASURED or _known({hull.engine: 0.0})):
+            continue
+        window = hull.rock_salt_windows_ev.get(host)
+        metal_below = hull.dopant_metal_below_dmu_o_ev
+        edges[hull.engine] = (
+            WindowEdges(window[0], window[1], metal_below)
+            if window and metal_below is not None
+            else None
+        )
+    measured = edges.pop(MEASURED, None)
+    return edges, measured
 
 
 def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict[str, Any]:
@@ -446,8 +462,10 @@ def with_fronts(candidates: Iterable[CandidateDoc]) -> list[CandidateDoc]:
 
 def _objectives(candidate: CandidateDoc) -> tuple[float | None, ...]:
     """Return what is to be small: of each quantity the mean over engines, of hosts the worst."""
-    formation = [v for v in candidate.rock_salt_reduction_dmu_o_ev.values() if v is not None]
-    above = [fmean(a["value"].values()) for a in candidate.above_hull_ev_per_atom.values() if a]
+    reduction = candidate.rock_salt_reduction_dmu_o_ev.items()
+    formation = [v for e, v in reduction if v is not None and _known({e: v})]
+    values = [_known(a["value"]) for a in candidate.above_hull_ev_per_atom.values() if a]
+    above = [fmean(v.values()) for v in values if v]
     retention = [v for v in candidate.oxygen_retention_ev.values() if v is not None]
     return (
         candidate.score_ev_per_cation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymatgen.core import Composition
@@ -13,6 +13,7 @@ from rocksalt.screening.hull import Hull, HullEntry, Rejected, make_hull
 from rocksalt.screening.measured import MEASURED_SCALE, has_measured_oxide, measured_entries
 from rocksalt.screening.oxidation import window_oxidation_states
 from rocksalt.screening.oxygen import (
+    metal_below_dmu_o_ev,
     metal_share_of_host_window,
     metal_state,
     oxygen_windows,
@@ -104,7 +105,10 @@ def computed_hull(
             entries.append(hull_entry(summary, scale))
     for entry in results.user_entries:
         if {e for e, n in entry.amounts.items() if n} <= {*system, "O"}:
-            if entry.scale == hull_scale(scale):
+            if len([n for n in entry.amounts.values() if n]) == 1:
+                why = "an element: the engine's own is the reference"
+                rejected.append(Rejected(entry.entry_id, why))
+            elif entry.scale == hull_scale(scale):
                 entries.append(entry)
             else:
                 why = f"on the scale {entry.scale!r}, the hull is on {hull_scale(scale)!r}"
@@ -253,7 +257,11 @@ def measured_hull_doc(dopant: str, host: str) -> HullDoc:
 
 def _metal_in_window(hull: Hull, dopant: str, host: str) -> dict[str, Any]:
     share = metal_share_of_host_window(hull, dopant, host)
-    return {"metal_share_of_host_window": share, "dopant_in_host_window": metal_state(share)}
+    return {
+        "metal_share_of_host_window": share,
+        "dopant_in_host_window": metal_state(share),
+        "dopant_metal_below_dmu_o_ev": metal_below_dmu_o_ev(hull, dopant, host),
+    }
 
 
 def hull_docs(campaign: Campaign, results: Results, dopant: str) -> list[HullDoc]:
@@ -402,8 +410,10 @@ def vacancy_docs(campaign: Campaign, results: Results, engine: str) -> list[Vaca
     documents = [_vacancy_doc(results, engine, cells[name]) for name in known]
     base = next((d.lowest_formation_energy_ev for d in documents if d.cell == undoped), None)
     return [
-        d.model_copy(update={"retention_ev": retention_ev(d.lowest_formation_energy_ev, base)})
-        if d.dopant and base is not None and d.lowest_formation_energy_ev is not None
+        d.model_copy(
+            update={"retention_ev": retention_ev(d.lowest_near_dopant_formation_energy_ev, base)}
+        )
+        if base is not None and d.lowest_near_dopant_formation_energy_ev is not None
         else d
         for d in documents
     ]
@@ -442,6 +452,7 @@ def _vacancy_doc(results: Results, engine: str, summaries: list[Summary]) -> Vac
                 site=summary.details["site"],
                 site_name=summary.details["site_name"],
                 multiplicity=summary.multiplicity or 1,
+                is_near_dopant=bool(summary.details.get("is_near")),
                 formation_energy_ev=formation.best_ev,
                 raw_formation_energy_ev=formation.raw_ev,
             )
@@ -464,7 +475,15 @@ def _vacancy_doc(results: Results, engine: str, summaries: list[Summary]) -> Vac
         points=points,
         # Of fewer than all sites the lowest would be a bound, not a value.
         lowest_formation_energy_ev=None if incomplete else min(unstrained, default=None),
-        slopes=_slopes(points),
+        lowest_near_dopant_formation_energy_ev=None
+        if incomplete
+        else min(
+            (p.formation_energy_ev for p in points if p.is_near_dopant and p.strain_kind == "none"),
+            default=None,
+        ),
+        slopes=_slopes(
+            points, {(s.details["strain_kind"], s.details["strain_percent"]) for s in failed}
+        ),
         missing=sorted(set(missing)),
     )
 
@@ -474,10 +493,15 @@ def _total_ev(summary: Summary) -> float:
     return summary.energy_ev_per_atom * summary.nsites
 
 
-def _slopes(points: Iterable[VacancyPoint]) -> list[StrainSlopeDoc]:
-    """Return the slope of the lowest vacancy energy with each kind of strain."""
+def _slopes(
+    points: Iterable[VacancyPoint], incomplete: Collection[tuple[str, float]]
+) -> list[StrainSlopeDoc]:
+    """Return the slope of the lowest vacancy energy with each kind of strain.
+
+    States with a vacancy that failed are left out: their lowest is a bound, not a value.
+    """
     slopes = []
-    points = list(points)
+    points = [p for p in points if (p.strain_kind, p.strain_percent) not in incomplete]
     for kind in STRAIN_KINDS:
         lowest: dict[float, float] = {}
         for point in points:

@@ -137,13 +137,22 @@ def oxygen_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation
 def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterator[Calculation]:
     """Yield the element and the rock salt of one cation with one engine.
 
-    The rock salt is relaxed in its primitive cell, and once more in each cell in which mixtures are
+    The rock salt is relaxed in its primitive cell without a rattle, which keeps it Fm-3m, and once
+    more in each cell in which mixtures are
     made: a mixture can distort there, and its end members must have the same freedom.
     """
     for start in element_starts(cation):
         yield _from_start(campaign, engine, "element", start, f"{cation} {start.prototype}")
     for start in rock_salt_starts(cation):
-        yield _from_start(campaign, engine, "end-member", start, f"{cation}O {start.prototype}")
+        yield _from_start(
+            campaign,
+            engine,
+            "end-member",
+            start,
+            f"{cation}O {start.prototype}",
+            rattle_angstrom=0.0,
+            rattle_strain=0.0,
+        )
     for size, quasi_random in (
         (campaign.supercell.enumerated, False),
         (campaign.supercell.sqs, True),
@@ -228,7 +237,7 @@ def lithiated_calculations(campaign: Campaign, engine: str, host: str) -> Iterat
 
 
 def _from_start(
-    campaign: Campaign, engine: str, role: Role, start: Start, label: str
+    campaign: Campaign, engine: str, role: Role, start: Start, label: str, **changes: float
 ) -> Calculation:
     return Calculation(
         role=role,
@@ -237,5 +246,7 @@ def _from_start(
         structure=start.structure,
         fingerprint=structure_fingerprint(start.structure),
         prototype=start.prototype,
-        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell),
+        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell).model_copy(
+            update=changes
+        ),
     )

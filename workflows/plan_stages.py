@@ -16,11 +16,12 @@ from rocksalt.screening.lithium import (
     series,
 )
 from rocksalt.screening.phases import competing_starts
-from rocksalt.screening.prototypes import Start, element_starts
+from rocksalt.screening.prototypes import Start, element_starts, rock_salt_starts
 from rocksalt.screening.vacancies import (
     DistinctSite,
     Preparation,
     StrainKind,
+    distinct_near,
     distinct_oxygens,
     near_and_far,
 )
@@ -56,6 +57,10 @@ def hull_calculations(
         if symbol not in campaign.cations:
             for start in element_starts(symbol):
                 yield _free(campaign, engine, "element", start, f"{symbol} {start.prototype}")
+        if symbol not in {*campaign.cations, "Li"}:
+            for start in rock_salt_starts(symbol):
+                label = f"{symbol}O {start.prototype}"
+                yield _free(campaign, engine, "competing-phase", start, label)
     for start in competing_starts(system):
         formula = start.structure.composition.reduced_formula
         yield _free(campaign, engine, "competing-phase", start, f"{formula} {start.prototype}")
@@ -120,8 +125,8 @@ def vacancy_calculations(campaign: Campaign, engine: str) -> Iterator[Calculatio
     """Yield the cells that lose an oxygen, each with and without it.
 
     Li2HO3 and Li1.5HO3 under every strain, a member of the lithium-deficient series and the doped
-    cells without strain; of each kind of oxygen the latter lose the one nearest to the dopant and
-    the farthest.
+    cells without strain; the latter lose each kind of oxygen that
+    the dopant binds, and of each kind of the undoped cell the farthest one.
     """
     host, size = campaign.layered_host, campaign.supercell.vacancy
     pristine = layered_cell(host, size)
@@ -155,11 +160,13 @@ def _vacancies(
     fingerprint = _cell_fingerprint(cell)
     sites: list[tuple[int | None, str, int]] = [(None, "no vacancy", 1)]
     if dopant:
+        near = distinct_near(cell, dopant)
+        sites += [(o.index, f"O {o.wyckoff} no. {o.index} near {dopant}", o.multiplicity) for o in near]
+        taken = {member for o in near for member in o.members}
         for oxygen in oxygens:
-            near, far = near_and_far(cell, dopant, oxygen.members)
-            sites.append((near, f"O {oxygen.wyckoff} near {dopant}", 1))
-            if far != near:
-                sites.append((far, f"O {oxygen.wyckoff} far from {dopant}", 1))
+            _, far = near_and_far(cell, dopant, oxygen.members)
+            if far not in taken:
+                sites.append((far, f"O {oxygen.wyckoff} no. {far} far from {dopant}", 1))
     else:
         sites += [(o.index, f"O {o.wyckoff} no. {o.index}", o.multiplicity) for o in oxygens]
     strains: list[tuple[StrainKind, float]] = [("none", 0.0)]
@@ -188,6 +195,7 @@ def _vacancies(
                     "strain_percent": strain,
                     "site": site,
                     "site_name": site_name,
+                    "is_near": dopant is not None and " near " in site_name,
                 },
             )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rocksalt.screening.criteria import (
     Criterion,
+    WindowEdges,
     assess_above_hull,
     assess_retention,
     assess_window,
@@ -19,12 +20,12 @@ from rocksalt.screening.criteria import (
     pareto_fronts,
     stage_rules,
 )
-from rocksalt.screening.oxygen import SMALL_SHARE
 from rocksalt.screening.verdicts import VERDICT_ORDER, Thresholds
 
 THRESHOLDS = Thresholds()
 # Thresholds and uncertainties whose sums and differences are exact.
 BINARY = Thresholds(
+    window_uncertainty_ev=0.25,
     above_hull_ev_per_atom=0.5,
     above_hull_uncertainty_ev_per_atom=0.25,
     oxygen_retention_ev=-0.5,
@@ -37,41 +38,54 @@ STAGES = ["rock-salt", "hull", "lithium-deficient", "oxygen-vacancy"]
 # The host's window ----------------------------------------------------------------------------
 
 
+def edges(metal_below):
+    """Return a dopant that is metal below this, in a window of the host from -4 to -2.5 eV."""
+    return WindowEdges(-4.0, -2.5, metal_below)
+
+
+OXIDE, METAL, BETWEEN = edges(-5.0), edges(-1.0), edges(-3.0)
+
+
 @pytest.mark.parametrize(
     ("computed", "measured", "verdict"),
     [
-        ({"a": 0.0}, None, "pass"),
-        ({"a": 0.0, "b": 0.0}, 0.0, "pass"),
-        ({}, 0.0, "pass"),
-        ({"a": None}, 0.0, "pass"),  # a source without an answer takes no part
-        ({"a": SMALL_SHARE / 2}, None, "pass"),
-        ({"a": 2 * SMALL_SHARE}, None, "undecided"),
-        ({"a": 0.5}, None, "undecided"),
-        ({"a": 0.0, "b": 1.0}, None, "undecided"),
-        ({"a": 1.0}, 0.0, "undecided"),
-        ({"a": 0.0}, 0.01, "undecided"),
-        ({"a": 1 - 2 * SMALL_SHARE}, None, "undecided"),
-        ({"a": 1 - SMALL_SHARE / 2}, None, "fail"),
-        ({"a": 1.0, "b": 1.0}, 1.0, "fail"),
-        ({"a": None}, 1.0, "fail"),
-        ({}, None, None),
-        ({"a": None, "b": None}, None, None),
+        ({"a": OXIDE}, None, "pass"),
+        ({"a": OXIDE, "b": OXIDE}, OXIDE, "pass"),
+        ({"a": edges(-4.0 - 0.25 - STEP)}, None, "pass"),
+        ({"a": edges(-4.0 - 0.25)}, None, "undecided"),
+        ({"a": edges(-4.0)}, None, "undecided"),
+        ({"a": BETWEEN}, None, "undecided"),
+        ({"a": OXIDE, "b": METAL}, None, "undecided"),
+        ({"a": METAL}, OXIDE, "undecided"),
+        ({"a": OXIDE}, BETWEEN, "undecided"),
+        ({"a": edges(-2.5 + 0.25)}, None, "undecided"),
+        ({"a": edges(-2.5 + 0.25 + STEP)}, None, "fail"),
+        ({"a": METAL, "b": METAL}, METAL, "fail"),
+        ({"a": None}, METAL, "undecided"),  # an engine without an answer is no agreement
+        ({"a": None, "b": OXIDE}, None, "undecided"),
+        ({}, METAL, "undecided"),
+        ({}, None, "undecided"),
     ],
 )
 def test_window(computed, measured, verdict):
-    found = assess_window("Ru", "Mn", computed, measured)
+    found = assess_window("Ru", "Mn", computed, measured, BINARY)
     assert found.verdict == verdict
     assert "Ru" in found.reason
     assert "MnO is stable" in found.reason
     assert (found.value, found.uncertainty) == (None, None)
-    assert ("not computed" in found.reason) == (verdict is None)
+    assert ("not computed" in found.reason) == (not computed)
 
 
-def test_the_words_on_a_window_name_every_source_that_answers():
-    reason = assess_window("Ru", "Mn", {"a": 0.25, "b": None, "c": 0.0}, 1.0).reason
-    assert reason.endswith("25% a, 0% c, 100% measured")
-    assert "stays oxidised" in assess_window("Ru", "Mn", {"a": 0.0}, None).reason
-    assert "is metal wherever" in assess_window("Ru", "Mn", {"a": 1.0}, None).reason
+def test_the_words_on_a_window_name_every_source():
+    said = assess_window("Ru", "Mn", {"a": BETWEEN, "b": None, "c": OXIDE}, METAL, BINARY).reason
+    assert (
+        "a: metal below -3.00, MnO from -4.00 to -2.50 eV; b: MnO is not stable; c: metal" in said
+    )
+    assert said.endswith(
+        "measured: metal below -1.00, MnO from -4.00 to -2.50 eV; edges ± 0.25 eV in dmu_O)"
+    )
+    assert "stays oxidised" in assess_window("Ru", "Mn", {"a": OXIDE}, None, BINARY).reason
+    assert "is metal wherever" in assess_window("Ru", "Mn", {"a": METAL}, None, BINARY).reason
 
 
 # Numbers with a threshold and an uncertainty --------------------------------------------------
@@ -157,9 +171,9 @@ def test_better_numbers_are_never_judged_worse(values, shift):
     assert order(retention(higher)) <= order(retention(values))
 
 
-def test_nothing_computed_decides_nothing():
+def test_what_was_asked_for_and_not_computed_is_undecided():
     for found in (above_hull([]), retention([])):
-        assert found == Criterion(None, found.reason)
+        assert found == Criterion("undecided", found.reason)
         assert "not computed" in found.reason
     assert above_hull([]).reason.startswith("hull of Ru-Mn-O")
     assert "Ti" in retention([]).reason
@@ -194,6 +208,7 @@ def test_rules_of_the_stages_that_there_are():
 
 def test_thresholds_appear_in_the_rules():
     thresholds = Thresholds(
+        window_uncertainty_ev=0.654,
         above_hull_ev_per_atom=0.0123,
         above_hull_uncertainty_ev_per_atom=0.0456,
         oxygen_retention_ev=-0.789,
@@ -203,7 +218,7 @@ def test_thresholds_appear_in_the_rules():
     for words in ("12.3 meV per atom", "at least 45.6 meV", "-0.789 eV", "at least 0.321 eV"):
         assert words in text
     numbers = re.compile(r"\d+\.\d+")
-    assert set(numbers.findall(text)) == {"12.3", "45.6", "0.789", "0.321"}
+    assert set(numbers.findall(text)) == {"0.654", "12.3", "45.6", "0.789", "0.321"}
 
 
 def test_one_that_fails_fails_and_all_must_pass():
