@@ -161,7 +161,9 @@ def _vacancies(
     sites: list[tuple[int | None, str, int]] = [(None, "no vacancy", 1)]
     if dopant:
         near = distinct_near(cell, dopant)
-        sites += [(o.index, f"O {o.wyckoff} no. {o.index} near {dopant}", o.multiplicity) for o in near]
+        sites += [
+            (o.index, f"O {o.wyckoff} no. {o.index} near {dopant}", o.multiplicity) for o in near
+        ]
         taken = {member for o in near for member in o.members}
         for oxygen in oxygens:
             _, far = near_and_far(cell, dopant, oxygen.members)
