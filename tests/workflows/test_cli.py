@@ -246,8 +246,8 @@ def test_tables_fit_80_columns(cli, campaign_file, hosts):
 
 
 def test_reasons_are_written_on_request(finished):
-    assert "stays oxidised: dEf(TiO)" not in finished("results").out
-    assert "stays oxidised: dEf(TiO)" in finished("results", "--reasons").out
+    assert "stays oxidised at the O2 potential: dEf(TiO)" not in finished("results").out
+    assert "stays oxidised at the O2 potential: dEf(TiO)" in finished("results", "--reasons").out
 
 
 def test_status(finished):
