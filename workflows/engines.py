@@ -175,7 +175,9 @@ def get_engine(name: str) -> Engine:
         )
         return Engine(name, name, package, module, _atomate2(name))
     known = [*engine_names(), *_ALIASES, *sorted(theirs)]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    known.remove("mock")  # nobody who mistypes an engine wants numbers that mean nothing
+    near = [own for own in engine_names() if own.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(engine_names())}"
     raise RocksaltError(f"engine {name!r} is not known: {hint}")
 
