@@ -138,8 +138,8 @@ def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterato
     """Yield the element and the rock salt of one cation with one engine.
 
     The rock salt is relaxed in its primitive cell without a rattle, which keeps it Fm-3m, and once
-    more in each cell in which mixtures are
-    made: a mixture can distort there, and its end members must have the same freedom.
+    more in each cell in which mixtures are made: a mixture can distort there, and its end members
+    must have the same freedom.
     """
     for start in element_starts(cation):
         yield _from_start(campaign, engine, "element", start, f"{cation} {start.prototype}")
