@@ -87,6 +87,15 @@ def host_cations(host: str) -> tuple[str, ...]:
     return ("Li", check_cation(lithiated["metal"]))
 
 
+def host_amounts(host: str) -> dict[str, float]:
+    """Return how much of each cation one cation site of a host holds; the shares sum to 1.
+
+    Parameters and errors are those of `host_cations`.
+    """
+    cations = host_cations(host)
+    return dict.fromkeys(cations, 1 / len(cations))
+
+
 def is_late_row(symbol: str) -> bool:
     """Whether the element is a 4d or 5d metal, whose rock salt is started from two volumes."""
     return symbol in ELEMENT_SETS["4d"] or symbol in ELEMENT_SETS["5d"]

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rocksalt.screening.elements import host_amounts
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import Hull, HullEntry, make_hull
 
@@ -130,15 +131,19 @@ def _crossing(first: tuple[float, float], second: tuple[float, float]) -> float:
 def rock_salt_window(hull: Hull, host: str) -> tuple[float, float] | None:
     """Return the oxygen potentials [from, to] in eV at which HO is stable, or None.
 
-    Only phases of the host and oxygen count: the question is what its rock salt endures.
+    Only phases of the host's cations and oxygen count: the question is what its rock salt endures.
+    For a host with lithium it is the window of one phase Li0.5H0.5O, ordered or not: lithium and metal
+    stay together there, while at other potentials they part.
 
     Raises
     ------
     RocksaltError
-        When the host or oxygen is outside the system.
+        When a cation of the host or oxygen is outside the system.
     """
-    binary = make_hull((e for e in hull.entries if _within(e, {host, "O"})), (host, "O"))
-    for window in oxygen_windows(binary, {host: 1}):
+    amounts = host_amounts(host)
+    elements = (*amounts, "O")
+    own = make_hull((e for e in hull.entries if _within(e, {*elements})), elements)
+    for window in oxygen_windows(own, amounts):
         if abs(window.oxygen_per_cation - 1) < 1e-6 and len(window.phases) == 1:
             return window.from_dmu_o_ev, window.to_dmu_o_ev
     return None
@@ -146,6 +151,11 @@ def rock_salt_window(hull: Hull, host: str) -> tuple[float, float] | None:
 
 def _within(entry: HullEntry, elements: set[str]) -> bool:
     return {e for e, n in entry.amounts.items() if n} <= elements
+
+
+def one_to_one(dopant: str, host: str) -> dict[str, float]:
+    """Return the amounts of the cations when there is one dopant for each cation of the host."""
+    return {dopant: 1.0, **host_amounts(host)}
 
 
 def metal_share_of_host_window(
@@ -158,9 +168,9 @@ def metal_share_of_host_window(
     hull
         Of a system with dopant, host and oxygen.
     dopant, host
-        Their symbols.
+        The dopant's symbol, and the host as in a campaign: 'Mn' or 'Li0.5Mn0.5'.
     cations
-        Ratio of the cations; 1:1 of dopant and host when not given.
+        Ratio of the cations; one dopant for each cation of the host when not given.
 
     Returns
     -------
@@ -178,7 +188,7 @@ def metal_share_of_host_window(
         return None
     low, high = ends
     metal_ev = 0.0
-    for window in oxygen_windows(hull, cations or {dopant: 1, host: 1}):
+    for window in oxygen_windows(hull, cations or one_to_one(dopant, host)):
         overlap_ev = min(window.to_dmu_o_ev, high) - max(window.from_dmu_o_ev, low)
         if overlap_ev > 0 and window.holds_metal(dopant):
             metal_ev += overlap_ev
@@ -195,7 +205,7 @@ def metal_below_dmu_o_ev(
     """
     return max(
         window.to_dmu_o_ev
-        for window in oxygen_windows(hull, cations or {dopant: 1, host: 1})
+        for window in oxygen_windows(hull, cations or one_to_one(dopant, host))
         if window.holds_metal(dopant)
     )
 

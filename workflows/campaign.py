@@ -253,11 +253,6 @@ class Campaign(_Section):
         return [(d, h) for d in self.dopants for h in self.hosts if d not in host_cations(h)]
 
     @property
-    def element_pairs(self) -> list[tuple[str, str]]:
-        """Those of `pairs` whose host has one cation."""
-        return [(d, h) for d, h in self.pairs if len(host_cations(h)) == 1]
-
-    @property
     def screened(self) -> list[str]:
         """The dopants that have at least one host other than themselves."""
         return list(dict.fromkeys(d for d, _ in self.pairs))
@@ -281,12 +276,7 @@ class Campaign(_Section):
     @property
     def notes(self) -> list[str]:
         """What the plan leaves out, in words."""
-        without_hull = [
-            f"{h}O has no hull: the stage 'hull' is for hosts of one cation"
-            for h in self.hosts
-            if len(host_cations(h)) > 1 and "hull" in self.stages
-        ]
-        return without_hull + [
+        return [
             f"{d} in {h}O is left out: dopant and host are the same"
             for d in self.dopants
             for h in self.hosts

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymatgen.core import Composition
 
+from rocksalt.screening.elements import host_amounts, host_cations
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import Hull, HullEntry, Rejected, make_hull
 from rocksalt.screening.measured import MEASURED_SCALE, has_measured_oxide, measured_entries
@@ -16,6 +17,7 @@ from rocksalt.screening.oxygen import (
     metal_below_dmu_o_ev,
     metal_share_of_host_window,
     metal_state,
+    one_to_one,
     oxygen_windows,
     rock_salt_window,
 )
@@ -130,6 +132,7 @@ def hull_doc(
     cations: Mapping[str, float],
     summaries: Mapping[str, Summary] | None = None,
     scale: EnergyScale | None = None,
+    host: str | None = None,
 ) -> HullDoc:
     """Return the document of a hull, computed or measured.
 
@@ -141,6 +144,8 @@ def hull_doc(
         The calculations behind the entries, by entry_id; none for a measured hull.
     scale
         The engine's own; None for a measured hull.
+    host
+        As in a campaign; one with lithium gets the window of its composition beside those of each MO.
     """
     stable = {e.entry_id for e in hull.stable}
     given = MEASURED if engine == MEASURED else "given"
@@ -179,7 +184,11 @@ def hull_doc(
         )
         for w in oxygen_windows(hull, cations)
     ]
-    rock_salts = {e: rock_salt_window(hull, e) for e in hull.elements if e not in {"O", "Li"}}
+    metals = [e for e in hull.elements if e not in {"O", "Li"}]
+    rock_salts = {
+        name: rock_salt_window(hull, name)
+        for name in dict.fromkeys([*metals, *([host] if host else [])])
+    }
     named = {
         element: (summaries or {})[entry.entry_id].prototype
         if entry.entry_id in (summaries or {})
@@ -209,8 +218,9 @@ def hull_doc(
 def pair_hull_doc(
     campaign: Campaign, results: Results, engine: str, dopant: str, host: str
 ) -> HullDoc:
-    """Return the hull of M-H-O from one engine, and how the pair's mixtures lie to it."""
-    system, cations = (dopant, host), {dopant: 1.0, host: 1.0}
+    """Return the hull of M-H-O (M-Li-H-O) from one engine, and how the pair's mixtures lie to it."""
+    cations = one_to_one(dopant, host)
+    system = tuple(cations)
     scale = get_engine(engine).scale
     pair = {"dopant": dopant, "host": host}
     try:
@@ -223,7 +233,7 @@ def pair_hull_doc(
     for fraction in campaign.fractions:
         value = above_hull(results, engine, hull, dopant, host, fraction)
         if value is not None:
-            amounts = {dopant: fraction, host: 1 - fraction, "O": 1.0}
+            amounts = _mixture_amounts(dopant, host, fraction)
             mixtures.append(
                 MixtureAboveHull(
                     fraction=fraction,
@@ -231,7 +241,7 @@ def pair_hull_doc(
                     decomposition=_shares(hull.decomposition(amounts)),
                 )
             )
-    return hull_doc(hull, engine, cations, summaries, scale).model_copy(
+    return hull_doc(hull, engine, cations, summaries, scale, host).model_copy(
         update={
             **pair,
             "mixtures_above_hull": mixtures,
@@ -241,8 +251,9 @@ def pair_hull_doc(
 
 
 def measured_hull_doc(dopant: str, host: str) -> HullDoc:
-    """Return the hull of M-H-O from measured enthalpies, on a scale of its own."""
-    system, cations = (dopant, host), {dopant: 1.0, host: 1.0}
+    """Return the hull of a pair from measured enthalpies, on a scale of its own."""
+    cations = one_to_one(dopant, host)
+    system = tuple(cations)
     pair = {"dopant": dopant, "host": host}
     without = [symbol for symbol in system if not has_measured_oxide(symbol)]
     if without:
@@ -250,7 +261,7 @@ def measured_hull_doc(dopant: str, host: str) -> HullDoc:
         document = _no_hull(system, MEASURED, MEASURED_SCALE, cations, why)
         return document.model_copy(update=pair)
     hull = make_hull(measured_entries([*system, "O"]), [*system, "O"])
-    return hull_doc(hull, MEASURED, cations).model_copy(
+    return hull_doc(hull, MEASURED, cations, host=host).model_copy(
         update={**pair, **_metal_in_window(hull, dopant, host)}
     )
 
@@ -265,9 +276,9 @@ def _metal_in_window(hull: Hull, dopant: str, host: str) -> dict[str, Any]:
 
 
 def hull_docs(campaign: Campaign, results: Results, dopant: str) -> list[HullDoc]:
-    """Return the hulls of a dopant with each host of one cation, from each engine and measured."""
+    """Return the hulls of a dopant with each host, from each engine and measured."""
     documents = []
-    for host in (h for d, h in campaign.element_pairs if d == dopant):
+    for host in (h for d, h in campaign.pairs if d == dopant):
         documents += [
             pair_hull_doc(campaign, results, engine, dopant, host) for engine in campaign.engines
         ]
@@ -309,15 +320,22 @@ def above_hull(
 ) -> float | None:
     """Return the energy above the hull of the lowest mixture at a fraction, eV per atom."""
     scale = get_engine(engine).scale
+    amounts = _mixture_amounts(dopant, host, fraction)
     mixtures = [
         hull_entry(s, scale)
-        for s in results.of(engine, "mixture", dopant, host)
-        if abs(s.cation_fractions[dopant] - fraction) < 1e-6
+        for s in results.of(engine, "mixture", dopant, *host_cations(host))
+        if all(abs(x - amounts[cation]) < 1e-6 for cation, x in s.cation_fractions.items())
     ]
     return min(
         (hull.energy_above_ev_per_atom(e.amounts, Energy(e.energy_ev, e.scale)) for e in mixtures),
         default=None,
     )
+
+
+def _mixture_amounts(dopant: str, host: str, fraction: float) -> dict[str, float]:
+    """Return the atoms per cation site of a rock-salt mixture."""
+    shares = host_amounts(host)
+    return {dopant: fraction, **{h: (1 - fraction) * x for h, x in shares.items()}, "O": 1.0}
 
 
 def series_docs(campaign: Campaign, results: Results, engine: str) -> list[SeriesDoc]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pymatgen.core import Structure
 
+from rocksalt.screening.elements import host_cations
 from rocksalt.screening.identity import digest, structure_fingerprint
 from rocksalt.screening.lithium import (
     SeriesMember,
@@ -36,7 +37,7 @@ def chemical_systems(campaign: Campaign) -> list[tuple[str, ...]]:
     """Return the elements but oxygen of every hull of a campaign."""
     systems: list[tuple[str, ...]] = []
     if "hull" in campaign.stages:
-        systems += [tuple(sorted(pair)) for pair in campaign.element_pairs]
+        systems += [tuple(sorted({d, *host_cations(h)})) for d, h in campaign.pairs]
     if "lithium-deficient" in campaign.stages:
         host = campaign.layered_host
         systems.append(tuple(sorted(("Li", host))))

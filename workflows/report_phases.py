@@ -190,6 +190,7 @@ def _pair(hulls: Sequence[HullDoc], order: Sequence[str], target: str) -> str:
             f"{escape(hull.engine)}: {len(hull.stable)} stable phases.",
         )
         for hull in known
+        if len(first.cations) == 2
     )
     n_rejected = sum(len(hull.rejected) for hull in known)
     return "\n".join(
@@ -201,7 +202,9 @@ def _pair(hulls: Sequence[HullDoc], order: Sequence[str], target: str) -> str:
                 "hollow: above the hull by at most "
                 f"{1000 * WITHIN_EV_PER_ATOM:.0f} meV per atom; squares: the screen's mixtures",
                 f'<div class="triangles">{triangles}</div>',
-            ),
+            )
+            if triangles  # four elements make no triangle
+            else "",
             _details("Phases", _counts_words(known), _phase_table(known) + _references(known)),
             _details(
                 "Left out of the hulls",

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from pymatgen.core import Composition
 
+from rocksalt.screening.elements import host_cations
 from rocksalt.screening.oxygen_gas import dmu_o_ev
 from rocksalt.stores.phase_documents import HullDoc, OxygenWindow
 from rocksalt.workflows.figure_style import INK, PALE, empty_figure, styled
@@ -171,7 +172,8 @@ def _row(
     above = -1.0  # the end of the number that was written last
     for i, window in enumerate(hull.windows):
         start, end = _span(window, low)
-        metal, host_metal = is_metal(window, hull.dopant), is_metal(window, hull.host)
+        host_symbol = host_cations(hull.host)[-1] if hull.host else None
+        metal, host_metal = is_metal(window, hull.dopant), is_metal(window, host_symbol)
         axes.add_patch(
             Rectangle(
                 (start, row - 0.26),

@@ -11,7 +11,13 @@ from scipy.optimize import linprog
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import HullEntry, make_hull
-from rocksalt.screening.oxygen import metal_in_host_window, oxygen_windows, rock_salt_window
+from rocksalt.screening.oxygen import (
+    metal_below_dmu_o_ev,
+    metal_in_host_window,
+    metal_share_of_host_window,
+    oxygen_windows,
+    rock_salt_window,
+)
 
 SCALE = "test"
 
@@ -154,6 +160,31 @@ def test_window_of_a_rock_salt():
     entries = system({"MnO": -4.0, "Mn3O4": -14.4, "RuO2": -3.2, "MnRuO3": -20.0})
     assert rock_salt_window(make_hull(entries), "Mn") == pytest.approx((-4.0, -2.4))
     assert rock_salt_window(make_hull(entries), "Ru") is None
+
+
+LITHIATED = {
+    "Li2O": -6.2,
+    "MnO": -4.0,
+    "LiMnO2": -8.6,
+    "Li2MnO3": -12.5,
+    "MnO2": -5.4,
+    "RuO2": -3.0,
+}
+
+
+def test_window_of_a_host_with_lithium():
+    # 2 LiMnO2 -> Li2O + 2 MnO + O below, Li2MnO3 + MnO2 - O above; Ru + 2 O -> RuO2 at -1.5
+    hull = make_hull(system(LITHIATED), ("Li", "Mn", "Ru", "O"))
+    low, high = 2 * -8.6 + 6.2 + 2 * 4.0, -12.5 - 5.4 + 2 * 8.6
+    assert rock_salt_window(hull, "Li0.5Mn0.5") == pytest.approx((low, high))
+    share = metal_share_of_host_window(hull, "Ru", "Li0.5Mn0.5")
+    assert share == pytest.approx((-1.5 - low) / (high - low))
+    assert metal_below_dmu_o_ev(hull, "Ru", "Li0.5Mn0.5") == pytest.approx(-1.5)
+    without = make_hull(
+        system({f: e for f, e in LITHIATED.items() if f != "LiMnO2"}), ("Li", "Mn", "Ru", "O")
+    )
+    assert rock_salt_window(without, "Li0.5Mn0.5") is None
+    assert metal_share_of_host_window(without, "Ru", "Li0.5Mn0.5") is None
 
 
 def test_rock_salt_above_the_hull_has_no_window():

@@ -108,6 +108,49 @@ def pair_doc(campaign, summaries, engine="mock", user_entries=()):
 # Hulls ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("engine", ["mock", CORRECTED_ENGINE])
+def test_a_host_with_lithium_has_a_hull(campaign_of, engine):
+    campaign = campaign_of(
+        dopants=["Ru"],
+        hosts=["Li0.5Mn0.5"],
+        fractions=[0.5],
+        stages=["hull"],
+        engines=[engine],
+        supercell={"enumerated": 0, "sqs": 8},
+    )
+    summaries = [
+        *of_ru_mn_o(engine),
+        phase("Li", 0.0, role="element", engine=engine),
+        phase("Li2O", -6.2, engine=engine),
+        phase("Li2MnO3", -12.5, engine=engine),
+        phase("LiMnO2", -8.6, engine=engine),
+        phase("LiMnO2", -8.0, role="end-member", engine=engine, prototype="sqs"),
+        phase("LiMnRu2O4", -9.0, role="mixture", engine=engine, prototype="sqs"),
+        # another share of the host's cations is not its mixture
+        phase("LiMn3Ru4O8", -90.0, role="mixture", engine=engine, prototype="sqs"),
+    ]
+    (document, measured) = derive(campaign, summaries[:-1], {}).hulls
+    assert document.chemical_system == "Li-Mn-O-Ru"
+    assert document.cations == {"Ru": 1.0, "Li": 0.5, "Mn": 0.5}
+    # 2 LiMnO2 -> Li2O + 2 MnO + O below, Li2MnO3 + MnO2 - O above
+    low, high = 2 * -8.6 + 6.2 + 2 * 4.0, -12.5 - 5.6 + 2 * 8.6
+    assert document.rock_salt_windows_ev["Li0.5Mn0.5"] == pytest.approx([low, high])
+    assert document.rock_salt_windows_ev["Mn"] == pytest.approx([-4, -2])
+    assert document.dopant_metal_below_dmu_o_ev == pytest.approx(-1.5)
+    (mixture,) = document.mixtures_above_hull
+    # of LiMnRu2O4: LiMnO2, RuO2 and Ru
+    assert mixture.e_above_hull_ev_per_atom == pytest.approx((-9.0 + 8.6 + 3.0) / 8)
+    assert {s.formula for s in mixture.decomposition} == {"LiMnO2", "RuO2", "Ru"}
+    assert measured.engine == MEASURED
+    assert measured.chemical_system == document.chemical_system
+    (wrong,) = (
+        d
+        for d in derive(campaign, [*summaries[:-2], summaries[-1]], {}).hulls
+        if d.engine == engine
+    )
+    assert wrong.mixtures_above_hull == []
+
+
 @pytest.mark.parametrize("engine", ["mock", "chgnet", CORRECTED_ENGINE])
 def test_distances_from_the_hull(campaign, engine):
     document = pair_doc(campaign, of_ru_mn_o(engine), engine)

@@ -395,7 +395,12 @@ def test_a_host_with_lithium_beside_its_metal(stages_of, few_phases):
     only_lithiated = stages_of(
         hosts=["Li0.5Mn0.5"], stages=["hull"], supercell={**SMALLEST, "sqs": 4}
     )
-    assert chemical_systems(only_lithiated) == []
+    assert chemical_systems(only_lithiated) == [("Li", "Mn", "Ti")]
+    assert chemical_systems(campaign)[:2] == [("Li", "Mn", "Ti"), ("Mn", "Ti")]
+    elements = {
+        s for c in of_role(make_plan(only_lithiated), "element") for s in c.cation_fractions
+    }
+    assert elements == {"Li", "Mn", "Ti"}
 
 
 # The user's own ---------------------------------------------------------------------------------
