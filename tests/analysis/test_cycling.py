@@ -1,0 +1,286 @@
+"""Cycling: known cells made here, real files against the cycler's own counts, and bad files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rocksalt.analysis.cycling import dq_dv, dq_dv_peaks, half_cycles, line_fit, pair_cycles
+from rocksalt.analysis.errors import MeasurementError
+from rocksalt.analysis.readers.cycler import CyclerOptions, CyclerTable, net_charge, read_cycler
+from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.techniques import cycling
+from rocksalt.analysis.techniques.cycling import Options
+
+MEASURED = Path(__file__).parents[3] / "shared" / "data" / "experimental" / "cycler"
+CELL = Sample(name="cell", active_mass_mg=10)
+
+
+def measured(name, module=None):
+    if module is not None:
+        pytest.importorskip(module)
+    if not (MEASURED / name).exists():
+        pytest.skip(f"the measured file {name} is not beside this checkout")
+    return MEASURED / name
+
+
+def made(n_cycles=4, fade=0.01, sag_v=0.002, first_charge_h=3.0):
+    """Return a cell at 1 mA: voltages are lines from 2.5 to 4.8 V, so every quantity is known."""
+    time, voltage, current, cycle, now = [], [], [], [], 0.0
+    for n in range(n_cycles):
+        hours = 2.0 * (1 - fade * n)
+        charge_h = first_charge_h if n == 0 else hours
+        for sign, length in ((1, charge_h), (-1, hours)):
+            share = np.linspace(0, 1, 401)
+            line = 2.5 + 2.3 * share if sign > 0 else 4.8 - 2.3 * share - sag_v * n
+            time += [
+                *(now + 3600 * length * share),
+                now + 3600 * length + 1,
+                now + 3600 * length + 600,
+            ]
+            voltage += [*line, line[-1], line[-1]]
+            current += [*np.full(401, sign * 1e-3), 0.0, 0.0]
+            cycle += [n + 1.0] * 403
+            now = time[-1] + 1
+    return CyclerTable("made", *(np.array(x) for x in (time, voltage, current, cycle)))
+
+
+def write(path, table, head="Test Time / s,Voltage / V,Current / A,Cycle Count / 1", change=None):
+    columns = [table.time_s, table.voltage_v, table.current_a, table.cycle]
+    rows = [[f"{value:.9g}" for value in row] for row in zip(*columns, strict=True)]
+    if change:
+        change(rows)
+    path.write_text("\n".join([head, *(",".join(row) for row in rows)]))
+    return path
+
+
+@pytest.fixture
+def file(tmp_path):
+    return write(tmp_path / "cell.csv", made())
+
+
+def analysed(file, **options):
+    return cycling.analyse(file, CELL, Options(positive_current="charge", **options))
+
+
+def test_quantities_of_a_known_cell(file):
+    result = analysed(file, activation_voltage_v=4.47)
+    values = {name: quantity.value for name, quantity in result.values.items()}
+    assert values["first_charge_capacity"] == pytest.approx(300, rel=1e-3)
+    assert values["first_discharge_capacity"] == pytest.approx(200, rel=1e-3)
+    assert values["initial_coulombic_efficiency"] == pytest.approx(2 / 3, rel=1e-3)
+    assert values["first_energy_efficiency"] == pytest.approx(2 / 3, rel=1e-3)
+    assert values["retention"] == pytest.approx(0.97, rel=1e-3)
+    assert values["retention_cycles"] == 3
+    assert values["first_discharge_mean_voltage"] == pytest.approx(3.65, abs=1e-3)
+    assert values["first_discharge_median_voltage"] == pytest.approx(3.65, abs=1e-3)
+    assert values["median_voltage_decay"] == pytest.approx(2.0, abs=1e-3)
+    below = 300 * (4.47 - 2.5) / 2.3
+    assert values["first_charge_before_activation"] == pytest.approx(below, rel=2e-3)
+    assert values["first_charge_at_activation"] == pytest.approx(300 - below, rel=5e-3)
+    assert result.values["first_charge_capacity"].unit == "mAh/g"
+    energy = result.arrays["discharge_energy_mwh_per_g"][0]
+    assert energy == pytest.approx(200 * 3.65, rel=1e-3)
+
+
+def test_uncertainty_of_the_mass_reaches_the_capacity_and_not_the_efficiency(file):
+    sharp, blurred = analysed(file), analysed(file, mass_uncertainty_mg=0.5)
+    assert blurred.values["first_charge_capacity"].uncertainty == pytest.approx(15, rel=0.01)
+    name = "initial_coulombic_efficiency"
+    assert blurred.values[name] == sharp.values[name]
+
+
+def test_retention_from_a_reference_over_given_cycles(file):
+    result = analysed(file, reference_cycle=2, retention_cycles=1)
+    assert result.values["retention"].value == pytest.approx(0.98 / 0.99, rel=1e-3)
+    with pytest.raises(MeasurementError, match="give fewer retention_cycles"):
+        analysed(file, retention_cycles=10)
+
+
+def test_slope_has_its_standard_error_in_nine_of_ten_trials():
+    rng = np.random.default_rng(5)
+    x = np.arange(1.0, 41)
+    fits = [line_fit(x, 3.6 - 0.001 * x + rng.normal(0, 0.003, 40)) for _ in range(200)]
+    inside = np.mean([abs(slope + 0.001) < 2 * error for slope, error in fits])
+    assert 0.9 <= inside <= 0.99
+
+
+def test_differential_capacity_keeps_the_charge_and_finds_the_peaks():
+    # Two logistic steps of 0.4 and 0.6 mAh: dQ/dV peaks at 3.75 and 4.47 V, 2:3 in area
+    voltage = np.linspace(3.0, 5.0, 4000)
+    rng = np.random.default_rng(2)
+    capacity = sum(
+        q / (1 + np.exp(-(voltage - at) / 0.03)) for q, at in ((0.4e-3, 3.75), (0.6e-3, 4.47))
+    )
+    time = 3600 * (capacity - capacity[0]) / 1e-3
+    noisy = voltage + rng.normal(0, 2e-4, len(voltage))
+    halves, _ = half_cycles(CyclerTable("made", time, noisy, np.full(len(time), 1e-3)))
+    volts, density = dq_dv(halves[0])
+    step = volts[1] - volts[0]
+    assert density.sum() * step == pytest.approx(1e-3, rel=1e-3)
+    assert density[volts < 4.1].sum() * step == pytest.approx(0.4e-3, rel=5e-3)
+    peaks = [peak for peak, _ in dq_dv_peaks(volts, density)]
+    assert peaks == pytest.approx([4.47, 3.75], abs=0.004)
+
+
+def test_a_charge_without_a_discharge_is_a_cycle_and_is_remarked_on(tmp_path):
+    table = made(2)
+    cut = len(table.time_s) - 403
+    short = CyclerTable("x", *(x[:cut] for x in (table.time_s, table.voltage_v, table.current_a)))
+    halves, _ = half_cycles(short)
+    cycles = pair_cycles(halves, numbered=False)
+    assert [(bool(c.charge), bool(c.discharge)) for c in cycles] == [(True, True), (True, False)]
+
+
+def test_a_file_that_ends_in_a_discharge_is_remarked_on(tmp_path):
+    file = write(
+        tmp_path / "cut.csv", made(2), change=lambda rows: rows.__delitem__(slice(-200, None))
+    )
+    assert "ends in a discharge" in " ".join(analysed(file).remarks)
+
+
+def test_the_file_must_say_what_charges_and_the_sample_its_mass(file):
+    with pytest.raises(MeasurementError, match="give positive_current"):
+        cycling.analyse(file, CELL, Options())
+    with pytest.raises(MeasurementError, match="give the other positive_current"):
+        cycling.analyse(file, CELL, Options(positive_current="discharge"))
+    with pytest.raises(MeasurementError, match=r"give sample\.active_mass_mg"):
+        cycling.analyse(file, Sample(name="x"), Options(positive_current="charge"))
+    per_cell = cycling.analyse(
+        file, Sample(name="x"), Options(positive_current="charge", basis="cell")
+    )
+    assert per_cell.values["first_charge_capacity"].value == pytest.approx(3.0, rel=1e-3)
+
+
+def spoil(row, column, word):
+    return lambda rows: rows[row].__setitem__(column, word)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.clear(), "0 of 0 rows are numbers"),
+        (lambda rows: rows.reverse(), "time runs backwards at row 2"),
+        (lambda rows: [row.__setitem__(1, "4200") for row in rows], "is it in mV"),
+        (lambda rows: [row.__setitem__(2, "0") for row in rows], "no current flows"),
+        (lambda rows: rows.__delitem__(slice(100, 300)), "without records in the charge"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(tmp_path, change, message):
+    file = write(tmp_path / "bad.csv", made(), change=change)
+    with pytest.raises(MeasurementError, match=message) as caught:
+        analysed(file)
+    assert "bad.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_that_is_no_number_is_left_out_with_a_remark(tmp_path, file):
+    broken = write(tmp_path / "nan.csv", made(), change=spoil(120, 1, "NaN"))
+    result = analysed(broken)
+    assert "1 of" in result.remarks[0]
+    whole = analysed(file).values["first_charge_capacity"].value
+    assert result.values["first_charge_capacity"].value == pytest.approx(whole, rel=1e-4)
+
+
+def test_an_empty_file_and_unknown_columns_are_refused(tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(MeasurementError, match="the file is empty"):
+        analysed(tmp_path / "empty.csv")
+    with pytest.raises(MeasurementError, match=r"none\.csv: cannot be read"):
+        analysed(tmp_path / "none.csv")
+    other = write(tmp_path / "other.csv", made(), head="t,U,I,n")
+    with pytest.raises(MeasurementError, match=r"no column is named 'Test Time / s'"):
+        analysed(other)
+    named = {"Test Time / s": "t", "Voltage / V": "U", "Current / A": "I"}
+    assert analysed(other, columns=named).values["first_charge_capacity"].value > 299
+    with pytest.raises(MeasurementError, match=r"has no column 'V'"):
+        analysed(other, columns={**named, "Voltage / V": "V"})
+
+
+def test_a_current_in_the_wrong_unit_contradicts_the_capacity_column(tmp_path):
+    table = made(1)
+    table.net_charge_ah = net_charge(table)
+    table.current_a = table.current_a * 1000
+    with pytest.raises(MeasurementError, match="one of them has another unit"):
+        half_cycles(table)
+
+
+def test_a_negative_capacity_is_refused():
+    table = made(1)
+    table.net_charge_ah = -net_charge(table)
+    with pytest.raises(
+        MeasurementError, match="the capacity is negative while the cell is said to be"
+    ):
+        half_cycles(table)
+
+
+@pytest.mark.parametrize("name", ["cell.mpr", "cell.ndax"])
+def test_a_damaged_binary_file_is_refused_in_one_line(tmp_path, name):
+    pytest.importorskip("galvani" if name.endswith("mpr") else "NewareNDA")
+    (tmp_path / name).write_bytes(b"BIO-LOGIC MODULAR FILE\x1a" + b"\0" * 400)
+    with pytest.raises(MeasurementError, match="copy it again or export it as text"):
+        read_cycler(tmp_path / name)
+
+
+def test_biologic_agrees_with_the_counter_of_the_cycler():
+    file = measured("250116_kigr_gen6_01_02_GCPL_CD8.mpr", "galvani")
+    result = cycling.analyse(file, CELL, Options(basis="cell"))
+    # The file's own column 'Q charge/discharge/mA.h' at the end of each half cycle
+    charges, discharges = [2.350108, 1.881575, 1.870076], [1.789592, 1.849586, 1.846339]
+    assert result.arrays["charge_capacity_mah"] == pytest.approx(charges, abs=2e-6)
+    assert result.arrays["discharge_capacity_mah"] == pytest.approx(discharges, abs=2e-6)
+    assert result.values["first_charge_mean_voltage"].value == pytest.approx(4.613, abs=0.003)
+
+
+def test_a_cut_biologic_file_gives_one_line(tmp_path):
+    file = measured("250116_kigr_gen6_01_02_GCPL_CD8.mpr", "galvani")
+    (tmp_path / "cut.mpr").write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(MeasurementError, match=r"cut\.mpr: cannot be read as a BioLogic \.mpr"):
+        read_cycler(tmp_path / "cut.mpr")
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("nw4-120-6-1-36.ndax", "NewareNDA"), ("maccor_002.txt", None)]
+)
+def test_the_current_integrates_to_what_the_cycler_counted(name, module):
+    table = read_cycler(measured(name, module))
+    counted, _ = half_cycles(table)
+    table.net_charge_ah = None
+    integrated, _ = half_cycles(table)
+    totals = [[half.total_ah for half in halves] for halves in (counted, integrated)]
+    assert len(totals[0]) > 3
+    assert totals[0] == pytest.approx(totals[1], rel=1e-3)
+
+
+def test_maccor_agrees_with_its_capacity_column():
+    result = cycling.analyse(measured("maccor_002.txt"), CELL, Options(basis="cell"))
+    assert result.arrays["discharge_capacity_mah"][1] == pytest.approx(2.25395, abs=1e-5)
+    assert result.values["first_charge_capacity"].value == pytest.approx(2.44213, abs=2e-3)
+    assert any("No activation plateau" in remark for remark in result.remarks)
+
+
+def test_a_cut_maccor_file_is_read_up_to_the_cut_with_a_remark(tmp_path):
+    (tmp_path / "cut.txt").write_bytes(measured("maccor_002.txt").read_bytes()[:700_000])
+    result = cycling.analyse(tmp_path / "cut.txt", CELL, Options(basis="cell"))
+    assert result.values["first_charge_capacity"].value == pytest.approx(2.44213, abs=2e-3)
+    assert any("ends in a discharge" in remark for remark in result.remarks)
+
+
+def test_a_table_without_time_and_current_is_no_cycling():
+    options = CyclerOptions(positive_current="charge")
+    with pytest.raises(MeasurementError, match="no column is named 'Test Time / s'"):
+        read_cycler(measured("ca_T23_C_6_ch.csv"), options)
+
+
+def test_a_decimal_comma_is_read_where_semicolons_part_the_columns(tmp_path, file):
+    german = tmp_path / "comma.csv"
+    german.write_text(file.read_text().replace(",", ";").replace(".", ","))
+    whole = analysed(file).values["first_charge_capacity"]
+    assert analysed(german).values["first_charge_capacity"] == whole
+
+
+def test_a_cycle_number_that_changes_in_a_charge_does_not_cut_it():
+    table = made(2)
+    table.cycle[100:403] = 2.0
+    halves, _ = half_cycles(table)
+    assert [half.kind for half in halves] == ["charge", "discharge"] * 2

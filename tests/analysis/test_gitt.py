@@ -1,0 +1,180 @@
+"""GITT: voltages of a solved diffusion problem, whose coefficient must come back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+from rocksalt.analysis.errors import MeasurementError
+from rocksalt.analysis.gitt import diffusion, find_pulses, relaxed, root_time_fit
+from rocksalt.analysis.readers.cycler import CyclerTable
+from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.techniques import gitt
+from rocksalt.analysis.techniques.gitt import Options
+
+MEASURED = Path(__file__).parents[3] / "shared" / "data" / "experimental" / "cycler"
+RADIUS, PULSE, REST = 200e-9, 600.0, 4 * 3600.0  # those of Liu et al. 2022, with a longer rest
+STEP, JUMP, NOISE = 0.010, 0.020, 1e-4
+CELL = Sample(name="cell", active_mass_mg=5)
+ROOTS = np.array(
+    [
+        brentq(lambda x: np.tan(x) - x, n * np.pi + 1e-9, (n + 0.5) * np.pi - 1e-9)
+        for n in range(1, 200)
+    ]
+)
+
+
+def surface(reduced):
+    """Return the surface concentration of a sphere with constant flux from T = D t/Rs^2 = 0 on.
+
+    Crank, The Mathematics of Diffusion (2nd edition 1975),
+    equation 6.45 at the surface, in units of flux Rs/D.
+    """
+    terms = np.exp(-np.multiply.outer(np.maximum(reduced, 0), ROOTS**2)) / ROOTS**2
+    return np.where(reduced > 0, 3 * reduced + 0.2 - 2 * terms.sum(axis=-1), 0.0)
+
+
+def voltages(coefficient, time_s):
+    """Return what diffusion does to the voltage in a pulse from 0 to 600 s; STEP once relaxed."""
+    rate = coefficient / RADIUS**2
+    size = STEP / (3 * rate * PULSE)
+    return size * (surface(rate * time_s) - surface(rate * (time_s - PULSE)))
+
+
+def test_the_coefficient_lies_within_two_uncertainties_in_nine_of_ten_trials():
+    rng = np.random.default_rng(21)
+    true = 10 ** rng.uniform(-18.1, -17.5, 200)
+    pulse, rest = np.arange(12.0, PULSE + 1, 4), PULSE + np.arange(100.0, REST + 1, 100)
+    during = np.stack([JUMP + voltages(d, pulse) for d in true])
+    after = np.stack([voltages(d, rest) for d in true])
+    during += rng.normal(0, NOISE, during.shape)
+    after += rng.normal(0, NOISE, after.shape)
+    before = rng.normal(0, NOISE, after.shape)
+    found, error = root_time_fit(pulse, during)
+    (first, first_error), (last, last_error) = relaxed(rest, before), relaxed(rest, after)
+    value, doubt = diffusion(
+        np.full(200, PULSE),
+        RADIUS,
+        (last - first, np.hypot(first_error, last_error)),
+        (found[:, 1] * np.sqrt(PULSE), error[:, 1] * np.sqrt(PULSE)),
+    )
+    inside = np.abs(value - true) < 2 * doubt
+    assert inside.mean() >= 0.9
+    assert np.median(doubt / value) < 0.1  # one that covers everything would say nothing
+
+
+def titration(coefficient=2e-18, n_pulses=3, sign=-1, noise=2e-5):
+    """Return a titration with a rest before each pulse, 1 mA."""
+    rng = np.random.default_rng(1)
+    pulse, rest = np.arange(1.0, PULSE + 1, 2), np.linspace(1, REST, 721)
+    time, voltage, current = [rest - REST], [np.full(len(rest), 4.0)], [np.zeros(len(rest))]
+    for n in range(n_pulses):
+        start, base = n * (PULSE + REST), 4.0 + sign * STEP * n
+        time += [start + pulse, start + PULSE + rest]
+        voltage += [
+            base + sign * (JUMP + voltages(coefficient, pulse)),
+            base + sign * voltages(coefficient, PULSE + rest),
+        ]
+        current += [np.full(len(pulse), sign * 1e-3), np.zeros(len(rest))]
+    together = np.concatenate(voltage)
+    together = together + rng.normal(0, noise, len(together))
+    return CyclerTable("made", np.concatenate(time), together, np.concatenate(current))
+
+
+def write(path, table):
+    rows = zip(table.time_s, table.voltage_v, table.current_a, strict=True)
+    lines = [",".join(f"{value:.9g}" for value in row) for row in rows]
+    path.write_text("\n".join(["Test Time / s,Voltage / V,Current / A", *lines]))
+    return path
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_pulses_are_found_with_their_parts(sign):
+    pulses = find_pulses(titration(sign=sign))
+    assert len(pulses) == 3
+    for n, pulse in enumerate(pulses):
+        assert pulse.start_s == pytest.approx(n * (PULSE + REST), abs=2)
+        assert pulse.duration_s == pytest.approx(PULSE, abs=2)
+        assert pulse.ir_drop_v == pytest.approx(sign * JUMP, abs=2e-4)
+        assert pulse.d_es_v == pytest.approx(sign * STEP, abs=1e-4)
+        assert np.sign(pulse.overpotential_v) == sign
+        assert pulse.correlation > 0.99
+    moved = pulses[1].capacity_ah - pulses[0].capacity_ah
+    assert moved == pytest.approx(sign * 1e-3 * PULSE / 3600, rel=0.01)
+
+
+def test_the_technique_returns_the_coefficient_and_the_overpotential(tmp_path):
+    file = write(tmp_path / "gitt.csv", titration())
+    options = Options(particle_radius_nm=200, positive_current="charge")
+    result = gitt.analyse(file, CELL, options)
+    found = result.values["median_diffusion_coefficient"]
+    assert abs(found.value - 2e-18) < 2 * found.uncertainty < 1e-18
+    assert result.values["valid_pulses"].value == 3
+    expected = -JUMP - voltages(2e-18, np.array([PULSE]))[0] + STEP
+    assert result.arrays["overpotential_mv"] == pytest.approx([1000 * expected] * 3, rel=0.02)
+    assert result.arrays["resistance_ohm"] == pytest.approx([20] * 3, rel=0.01)
+    assert len(result.arrays["capacity_mah_per_g"]) == 3
+
+
+def test_a_pulse_that_reaches_the_middle_is_not_valid(tmp_path):
+    file = write(tmp_path / "gitt.csv", titration(coefficient=1e-16))
+    options = Options(particle_radius_nm=200, positive_current="charge")
+    result = gitt.analyse(file, CELL, options)
+    assert result.values["valid_pulses"].value == 0
+    assert "median_diffusion_coefficient" not in result.values
+    assert "marked as not valid" in result.remarks[-1]
+
+
+def test_a_last_pulse_without_its_rest_is_left_out():
+    table = titration()
+    cut = len(table.time_s) - 719
+    short = CyclerTable("x", *(x[:cut] for x in (table.time_s, table.voltage_v, table.current_a)))
+    assert len(find_pulses(short)) == 2
+
+
+def test_the_radius_is_asked_for_and_its_uncertainty_counts_twice(tmp_path):
+    file = write(tmp_path / "gitt.csv", titration())
+    with pytest.raises(MeasurementError, match="give particle_radius_nm"):
+        gitt.analyse(file, CELL, Options(positive_current="charge"))
+    value, doubt = diffusion(
+        np.array([PULSE]),
+        RADIUS,
+        (np.array([0.01]), np.array([0.0])),
+        (np.array([0.05]), np.array([0.0])),
+        0.1 * RADIUS,
+    )
+    assert value[0] == pytest.approx(4 / np.pi / PULSE * (RADIUS / 3) ** 2 / 25)
+    assert doubt[0] == pytest.approx(0.2 * value[0], rel=0.01)
+
+
+def test_cycling_is_no_titration(tmp_path):
+    table = titration()
+    table.current_a = np.full(len(table.time_s), 1e-3)
+    file = write(tmp_path / "cycling.csv", table)
+    with pytest.raises(MeasurementError, match=r"cycling\.csv: no pulse of current"):
+        gitt.analyse(file, CELL, Options(particle_radius_nm=200, positive_current="charge"))
+
+
+def test_too_few_records_in_a_pulse_are_refused(tmp_path):
+    table = titration()
+    keep = (table.current_a == 0) | (np.arange(len(table.time_s)) % 60 == 0)
+    sparse = CyclerTable("x", table.time_s[keep], table.voltage_v[keep], table.current_a[keep])
+    file = write(tmp_path / "sparse.csv", sparse)
+    with pytest.raises(MeasurementError, match="record more often, or give a smaller skip_s"):
+        gitt.analyse(file, CELL, Options(particle_radius_nm=200, positive_current="charge"))
+
+
+def test_a_modelled_cell_with_a_separate_diffusion_is_read_and_judged():
+    """A porous-electrode model's titration; its pulses saturate the particles, so none is valid."""
+    file = MEASURED / "gitt_discharge_P2Dmodel_pulses10-20_thinned.csv"
+    if not file.exists():
+        pytest.skip(f"the measured file {file.name} is not beside this checkout")
+    columns = {"Test Time / s": "Seconds", "Voltage / V": "Volts", "Current / A": "Amps"}
+    options = Options(particle_radius_nm=3900, positive_current="charge", columns=columns)
+    result = gitt.analyse(file, CELL, options)
+    assert result.values["pulses"].value == 11
+    assert result.arrays["ir_drop_mv"] == pytest.approx(np.full(11, -1.18), abs=0.02)
+    # the step of current at the first record already shows 0.45 mV; each pulse passes 0.173 mAh
+    assert np.diff(result.arrays["capacity_mah"]) == pytest.approx(np.full(10, -0.1733), rel=1e-3)
+    assert result.values["valid_pulses"].value == 0
