@@ -36,6 +36,8 @@ _STATES: dict[str, JobState] = {
 }
 _METADATA = "job.metadata"
 _FIELDS = ("db_id", "state", "error", "remote.error", "job.name", _METADATA)
+_NO_OUTPUT = "The output file jfremote_out.json"
+"""How jobflow-remote's words begin for a job that was ended from outside."""
 
 
 def check_installed() -> None:
@@ -179,11 +181,6 @@ def queued_job(found: Mapping[str, Any]) -> QueuedJob:
     """Return a job from its document in the queue."""
     metadata = found["job"]["metadata"]
     state = _STATES.get(found["state"], "paused")
-    error = found.get("error") or (found.get("remote") or {}).get("error") or ""
-    lines = str(error).strip().splitlines()
-    cause = None
-    if state == "failed":
-        cause = hide_password(lines[-1]) if lines else "no reason given: see 'jf job info'"
     return QueuedJob(
         number=str(found["db_id"]),
         name=found["job"]["name"],
@@ -191,8 +188,22 @@ def queued_job(found: Mapping[str, Any]) -> QueuedJob:
         stage=metadata["stage"],
         engine=metadata["engine"],
         keys=metadata["keys"],
-        cause=cause,
+        cause=_cause(found) if state == "failed" else None,
     )
+
+
+def _cause(found: Mapping[str, Any]) -> str:
+    """Return why a job failed, one line."""
+    error = found.get("error") or (found.get("remote") or {}).get("error") or ""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return "no reason given: see 'jf job info'"
+    if lines[-1].startswith(_NO_OUTPUT):  # without the folder, so that many are told in one line
+        return (
+            "its batch job ended before it was done (cancelled, out of time or memory?): see "
+            "queue.err in the folder that 'jf job info' names"
+        )
+    return hide_password(lines[-1])
 
 
 def _same_store(store: JobStore, other: JobStore) -> bool:

@@ -40,6 +40,9 @@ def test_jobs_of_the_queue_in_words():
     lost = queued_job(in_queue("REMOTE_ERROR", remote="Traceback\nOSError: disk full"))
     assert (lost.state, lost.cause) == ("failed", "OSError: disk full")
     assert "jf job info" in queued_job(in_queue("FAILED")).cause
+    for ending in ("was not present in the download folder /w/1", "was downloaded, but"):
+        ended = queued_job(in_queue("FAILED", f"The output file jfremote_out.json {ending}"))
+        assert "its batch job ended before it was done" in ended.cause
 
 
 def test_jobflow_remote_is_not_installed(cli, campaign_file, monkeypatch):
