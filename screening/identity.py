@@ -41,7 +41,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def structure_fingerprint(structure: Structure) -> str:
+def structure_fingerprint(structure: Structure, symmetry: tuple[int, int] | None = None) -> str:
     """Return a hash that is the same for all settings of one periodic structure.
 
     Cell choice, origin, orientation, handedness, site order and supercell do not enter. Each site
@@ -49,6 +49,14 @@ def structure_fingerprint(structure: Structure) -> str:
     the sorted distances and colours of its neighbours; a last time, of the triangles that it forms
     with pairs of near neighbours. Distances are counted in units of the cube root of the volume per
     atom. The fingerprint hashes that volume and the share of each colour.
+
+    Parameters
+    ----------
+    structure
+        The structure.
+    symmetry
+        Number of its space group (of an enantiomorphic pair the lower one) and of atoms in a
+        primitive cell, where they are known: finding them takes most of the time.
 
     Notes
     -----
@@ -84,7 +92,7 @@ def structure_fingerprint(structure: Structure) -> str:
         final.append(f"{_colour(own.tobytes() + triangles.tobytes()):016x}")
     shares = {c: round(final.count(c) / len(final), 9) for c in sorted(set(final))}
     volume = float(np.round(volume_per_atom * GENERIC_FACTOR, DECIMALS))
-    return digest([FINGERPRINT_VERSION, volume, *_symmetry(structure), shares])
+    return digest([FINGERPRINT_VERSION, volume, *(symmetry or _symmetry(structure)), shares])
 
 
 def _symmetry(structure: Structure) -> tuple[int, int]:

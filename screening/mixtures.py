@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pymatgen.core import Structure
+from pymatgen.core import Composition, Structure
 
 from rocksalt.screening.elements import rock_salt_lattice_parameter_angstrom
 from rocksalt.screening.enumeration import distinct_orderings, site_permutations
@@ -63,19 +64,79 @@ class Pattern:
     multiplicity: int | None
     fingerprint: str
 
+    @cached_property
+    def amounts(self) -> Counter[str]:
+        """Number of stand-ins and of oxygens in the cell, by symbol."""
+        return Counter(site.specie.symbol for site in self.structure)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoration:
+    """A pattern with two cations and a lattice put in, from which a structure can be made.
+
+    A screen plans so many mixtures that their structures would not fit into memory together.
+
+    Attributes
+    ----------
+    pattern
+        Which cation is where.
+    first, second
+        The cations in the places of the stand-ins.
+    lattice_parameter_angstrom
+        Edge of the rock-salt cube.
+    """
+
+    pattern: Pattern
+    first: str
+    second: str
+    lattice_parameter_angstrom: float
+
+    def structure(self) -> Structure:
+        """Return the structure, made anew with every call."""
+        elements = {_FIRST: self.first, _SECOND: self.second, "O": "O"}
+        template = self.pattern.structure
+        return Structure(
+            template.lattice.matrix * (self.lattice_parameter_angstrom / _PATTERN_EDGE_ANGSTROM),
+            [elements[site.specie.symbol] for site in template],
+            template.frac_coords,
+        )
+
+    @property
+    def composition(self) -> Composition:
+        """What the structure consists of."""
+        amounts = self.pattern.amounts
+        return Composition(
+            {self.first: amounts[_FIRST], self.second: amounts[_SECOND], "O": amounts["O"]}
+        )
+
 
 @dataclass(frozen=True)
 class Arrangement:
     """A mixture with its cations in one arrangement.
 
-    Attributes are those of `Pattern`, with the elements and the starting lattice put in.
+    Attributes
+    ----------
+    start
+        The structure, or what it is made of.
+    kind, name, multiplicity, fingerprint
+        Those of `Pattern`, the fingerprint with the elements and the starting lattice put in.
     """
 
-    structure: Structure
+    start: Structure | Decoration
     kind: Literal["enumerated", "sqs"]
     name: str
     multiplicity: int | None
     fingerprint: str
+
+    @property
+    def structure(self) -> Structure:
+        """The starting structure."""
+        return self.start.structure() if isinstance(self.start, Decoration) else self.start
+
+    @property
+    def composition(self) -> Composition:
+        """The structure's composition, without making the structure."""
+        return self.start.composition
 
 
 def count_of(fraction: float, n_cations: int) -> int | None:
@@ -191,14 +252,9 @@ def arrangements(
     a = share * rock_salt_lattice_parameter_angstrom(first) + (
         1 - share
     ) * rock_salt_lattice_parameter_angstrom(second)  # Vegard's law
-    elements = {_FIRST: first, _SECOND: second, "O": "O"}
     return [
         Arrangement(
-            Structure(
-                pattern.structure.lattice.matrix * (a / _PATTERN_EDGE_ANGSTROM),
-                [elements[site.specie.symbol] for site in pattern.structure],
-                pattern.structure.frac_coords,
-            ),
+            Decoration(pattern, first, second, a),
             pattern.kind,
             pattern.name,
             pattern.multiplicity,

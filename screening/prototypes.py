@@ -22,6 +22,9 @@ from rocksalt.screening.elements import (
 ROCK_SALT_START_SCALES = (0.97, 1.04)
 """Lattice scales of the two starts of a 4d or 5d rock salt: they can relax to different states."""
 
+ROCK_SALT_SYMMETRY = (225, 2)
+"""Number of the space group Fm-3m, and of the atoms in a primitive cell."""
+
 O2_BOND_ANGSTROM = 1.2075
 """Bond length of O2; Huber and Herzberg, Constants of Diatomic Molecules (1979)."""
 

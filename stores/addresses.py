@@ -8,6 +8,9 @@ _USER_INFO = re.compile(r"(mongodb(?:\+srv)?:/{1,2}[^:/@\s]*):\S*@")
 _WHOLE = re.compile(r"\A(mongodb(?:\+srv)?:/{1,2}[^:/@\s]*):.*@", re.DOTALL)
 _OPTION = re.compile(r"([?&](?:\w*password\w*|authmechanismproperties)=)[^&\s]*", re.IGNORECASE)
 
+HIDDEN = "***"
+"""What stands in place of a password."""
+
 
 def hide_password(text: str) -> str:
     """Return text with the password of every address in it replaced by ***.
@@ -21,5 +24,23 @@ def hide_password(text: str) -> str:
     'no server at mongodb://me:***@host/db'
     """
     for pattern in (_WHOLE, _USER_INFO):
-        text = pattern.sub(r"\1:***@", text)
-    return _OPTION.sub(r"\1***", text)
+        text = pattern.sub(rf"\1:{HIDDEN}@", text)
+    return _OPTION.sub(rf"\1{HIDDEN}", text)
+
+
+def has_password(address: str) -> bool:
+    """Say whether an address holds something that nobody else may see."""
+    return hide_password(address) != address
+
+
+def place_of(address: str) -> str:
+    """Return where an address leads: that of a server without user, password and options.
+
+    Examples
+    --------
+    >>> place_of("mongodb://me:secret@host/db?tls=true")
+    'mongodb://host/db'
+    """
+    if not address.startswith("mongodb"):
+        return address
+    return re.sub(r"//[^/@]*@", "//", hide_password(address).partition("?")[0])

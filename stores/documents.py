@@ -91,6 +91,10 @@ class CalculationDoc(StructureMetadata):
     n_evaluations: int = Field(0, description="Energy and force evaluations")
     n_fallbacks: int = Field(0, description="Times that L-BFGS-B handed over to FIRE")
     cpu_s: float | None = Field(None, description="CPU seconds of the relaxation")
+    method: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Of a DFT code: functional, cutoff, k-mesh, U and projectors, moments, files",
+    )
     completed_at: datetime = Field(default_factory=utc_now, description="When it ended, UTC")
     schema_version: int = SCHEMA_VERSION
 

@@ -30,10 +30,8 @@ SERVER_WAIT_S = 5.0
 
 SCHEMES = ("mongodb://", "mongodb+srv://")
 
-_IMPATIENT = {
-    "serverSelectionTimeoutMS": int(SERVER_WAIT_S * 1000),
-    "connectTimeoutMS": int(SERVER_WAIT_S * 500),  # less, so that its reason is known in time
-}
+CONNECT_WAIT_S = SERVER_WAIT_S / 2
+"""Less, so that its reason is known in time."""
 _FORM = "mongodb://user:password@host:port/database"
 _SRV = re.compile(
     r"mongodb\+srv://(?:[^/@:\s]+(?::[^/@:\s]*)?@)?[^/@:\s]+(?:/(?P<database>[^/@:\s]*))?"
@@ -46,8 +44,10 @@ _TOO_LARGE = (10334, 17419, 17420)
 _DISK_FULL = 14031
 
 
-def mongo_job_store(address: str, docs: str, data: str) -> JobStore:
+def mongo_job_store(address: str, docs: str, data: str, wait_s: float = SERVER_WAIT_S) -> JobStore:
     """Return the jobflow store at an address: documents in a collection, large data in GridFS.
+
+    A write returns when the server has it in its journal: a killed server keeps it.
 
     Parameters
     ----------
@@ -56,6 +56,8 @@ def mongo_job_store(address: str, docs: str, data: str) -> JobStore:
     docs, data
         Names of the collection and of the GridFS files; ``data`` is also the name of the
         additional store.
+    wait_s
+        How long to look for a server that does not answer.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def mongo_job_store(address: str, docs: str, data: str) -> JobStore:
         When the address is malformed or names no database.
     """
     database = _database_of(address)
-    options = _timeouts(address)
+    options = _client_options(address, wait_s)
     return JobStore(
         MongoStore(database, docs, uri=address, mongoclient_kwargs=options),
         additional_stores={
@@ -110,10 +112,15 @@ def _trouble_with_options(options: str) -> str | None:
     return None
 
 
-def _timeouts(address: str) -> dict[str, Any]:
-    """Return the options that make a client give up soon, less those that the address sets."""
-    given = address.partition("?")[2].lower()
-    return {name: value for name, value in _IMPATIENT.items() if f"{name.lower()}=" not in given}
+def _client_options(address: str, wait_s: float) -> dict[str, Any]:
+    """Return how long a client waits and that it wants the journal, less what the address sets."""
+    given = {option.partition("=")[0] for option in address.partition("?")[2].lower().split("&")}
+    options = {
+        "serverSelectionTimeoutMS": int(wait_s * 1000),
+        "connectTimeoutMS": int(CONNECT_WAIT_S * 1000),
+        "journal": True,  # a server that is killed may forget what it only had in memory
+    }
+    return {name: value for name, value in options.items() if name.lower() not in given}
 
 
 def server_stores(store: JobStore) -> list[MongoStore | GridFSStore]:
@@ -136,10 +143,10 @@ def on_server(store: Store) -> TypeGuard[MongoStore]:
     return isinstance(store, MongoStore) and not isinstance(store, MemoryStore)
 
 
-def give_up_soon(store: JobStore) -> None:
-    """Let a store that is not connected yet say within seconds when there is no server."""
+def set_client_options(store: JobStore, wait_s: float = SERVER_WAIT_S) -> None:
+    """Let a store that is not connected yet wait so long for its server, and for its journal."""
     for part in server_stores(store):
-        for name, value in _timeouts(part.uri or "").items():
+        for name, value in _client_options(part.uri or "", wait_s).items():
             part.mongoclient_kwargs.setdefault(name, value)
 
 

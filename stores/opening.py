@@ -15,12 +15,13 @@ from rocksalt.stores.addresses import hide_password
 from rocksalt.stores.documents import SCHEMA_VERSION
 from rocksalt.stores.mongo import (
     SCHEMES,
+    SERVER_WAIT_S,
     check_server,
     check_writable,
     explained_server_error,
-    give_up_soon,
     mongo_job_store,
     parts_of,
+    set_client_options,
 )
 from rocksalt.stores.records import ensure_indexes, other_schema_version
 from rocksalt.stores.sqlite import SQLiteStore
@@ -57,7 +58,9 @@ def _jobflow_is_configured() -> bool:
     return place.is_file() and "JOB_STORE" in place.read_text(encoding="utf-8", errors="replace")
 
 
-def open_store(address: str, *, must_exist: bool = False) -> JobStore:
+def open_store(
+    address: str, *, must_exist: bool = False, wait_s: float = SERVER_WAIT_S
+) -> JobStore:
     """Connect to a store and make its indexes.
 
     Parameters
@@ -67,15 +70,17 @@ def open_store(address: str, *, must_exist: bool = False) -> JobStore:
     must_exist
         Only to read: refuse a file that is not there instead of making it, and a server whose user
         may not write will do.
+    wait_s
+        How long to look for a server that does not answer, now and later.
 
     Raises
     ------
     RocksaltError
         One line: what is wrong with the store and what to do.
     """
-    job_store = _job_store(address, must_exist)
+    job_store = _job_store(address, must_exist, wait_s)
     try:
-        give_up_soon(job_store)
+        set_client_options(job_store, wait_s)
         job_store.connect()
         check_server(job_store)
         if not must_exist:
@@ -120,7 +125,7 @@ def _check_schema_version(store: JobStore, address: str) -> None:
     )
 
 
-def _job_store(address: str, must_exist: bool) -> JobStore:
+def _job_store(address: str, must_exist: bool, wait_s: float) -> JobStore:
     if address == "memory":
         return JobStore(MemoryStore(), additional_stores={DATA: MemoryStore()})
     if address == "jobflow":
@@ -128,7 +133,7 @@ def _job_store(address: str, must_exist: bool) -> JobStore:
 
         return SETTINGS.JOB_STORE
     if address.startswith(SCHEMES):
-        return mongo_job_store(address, DOCS, DATA)
+        return mongo_job_store(address, DOCS, DATA, wait_s)
     path = Path(address).expanduser()
     if must_exist and not path.exists():
         raise RocksaltError(f"store {path}: no such file: run a campaign first, or give --store")

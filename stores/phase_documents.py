@@ -175,3 +175,6 @@ class DopantDoc(Document):
     vacancies: list[VacancyDoc] = Field(default_factory=list)
     failed: dict[str, dict[str, str]] = Field(description="What failed, and why, by key")
     n_calculations: int
+    engine_versions: dict[str, list[str]] = Field(
+        default_factory=dict, description="Of each engine, as its calculations say"
+    )

@@ -14,7 +14,9 @@ from pymongo.errors import ConnectionFailure
 from rocksalt.screening.elements import check_cation
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import CalculationDoc, CampaignDoc, Role
-from rocksalt.stores.records import campaign_names, load_document
+from rocksalt.stores.records import campaign_names, load_texts, reach
+from rocksalt.stores.sqlite_summaries import fields_of_filter
+from rocksalt.stores.stability import ABOVE_HULL, TOLERANCE_EV_PER_ATOM, energies_above_hull
 
 DEFAULT_PROPERTIES = ("label", "role", "engine", "state", "energy_ev_per_atom", "volume", "key")
 """Columns of a query that names none."""
@@ -30,13 +32,28 @@ def load_campaign_doc(store: JobStore, name: str) -> CampaignDoc:
     RocksaltError
         When the store has none of that name; the nearest is named.
     """
-    output = load_document(store, f"campaign-{name}")
-    if output is None:
+    return CampaignDoc.model_validate(_campaign_output(store, name, "output"))
+
+
+def load_campaign_keys(store: JobStore, name: str) -> dict[str, dict[str, list[str]]]:
+    """Return the keys of a campaign's calculations by engine and role.
+
+    Raises
+    ------
+    RocksaltError
+        When the store has no campaign of that name; the nearest is named.
+    """
+    return _campaign_output(store, name, "output.keys")["keys"]
+
+
+def _campaign_output(store: JobStore, name: str, field: str) -> dict[str, Any]:
+    found = store.docs_store.query_one({"uuid": f"campaign-{name}"}, properties=[field])
+    if found is None:
         known = campaign_names(store)
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
         raise RocksaltError(f"campaign {name!r} is not in this store: {hint}")
-    return CampaignDoc.model_validate(output)
+    return found["output"]
 
 
 def calculation_filter(
@@ -118,15 +135,41 @@ def check_properties(text: str) -> list[str]:
     RocksaltError
         For a field that does not exist; the nearest is named.
     """
-    known = list(CalculationDoc.model_fields)
+    known = [*CalculationDoc.model_fields, ABOVE_HULL]
     checked = []
     for name in map(str.strip, text.split(",")):
         if name.split(".")[0] not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            hint = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
-            raise RocksaltError(f"--properties: {name!r} is not a field of a calculation; {hint}")
+            raise RocksaltError(
+                f"--properties: {name!r} is not a field of a calculation; {_nearest(name, known)}"
+            )
         checked.append(name)
     return checked
+
+
+def check_filter(criteria: dict[str, Any]) -> None:
+    """Refuse a filter that asks about a field which no calculation has.
+
+    A filter that names another ``metadata.kind`` is of other documents and passes.
+
+    Raises
+    ------
+    RocksaltError
+        For a field that does not exist; the nearest is named.
+    """
+    if criteria.get("metadata.kind", "calculation") != "calculation":
+        return
+    fields = [f"output.{name}" for name in CalculationDoc.model_fields]
+    known = ["uuid", "index", "name", "completed_at", "metadata", "hosts", "_id", *fields]
+    for name in sorted(fields_of_filter(criteria) or ()):
+        if name != "output" and not any(f"{name}.".startswith(f"{field}.") for field in known):
+            near = f"output.{name}"
+            hint = f"nearest: {near}" if near in fields else _nearest(name, known)
+            raise RocksaltError(f"--filter: {name!r} is not a field of a calculation; {hint}")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"nearest: {', '.join(near)}" if near else f"known: {', '.join(known)}"
 
 
 def query_calculations(
@@ -135,6 +178,7 @@ def query_calculations(
     properties: Iterable[str] = DEFAULT_PROPERTIES,
     campaign: str | None = None,
     limit: int = 0,
+    stability: float | None = None,
 ) -> list[dict[str, Any]]:
     """Return fields of the calculations that match, in the order of their labels.
 
@@ -143,21 +187,36 @@ def query_calculations(
     criteria
         A MongoDB filter, for example of `calculation_filter`.
     properties
-        Fields of `CalculationDoc`; dots reach into them.
+        Fields of `CalculationDoc`, dots reach into them; `ABOVE_HULL`, None of one in no hull.
     campaign
         Only calculations of this campaign.
     limit
         At most this many; 0 for all.
+    stability
+        Only calculations with at most this energy above the hull, eV per atom.
 
     Raises
     ------
     RocksaltError
-        When the campaign is not there or the filter cannot be understood.
+        When the campaign is not there, the filter cannot be understood, or the energy above the
+        hull is asked for and the store has no hull.
     """
     names = list(properties)
-    members = set(load_campaign_doc(store, campaign).all_keys) if campaign else None
-    fields = [f"output.{name}" for name in names] + ["uuid", "output.label"]
+    members: set[str] | None = None
+    if campaign:
+        keys = load_campaign_keys(store, campaign)
+        members = {key for roles in keys.values() for some in roles.values() for key in some}
+    above: dict[str, float] = {}
+    if stability is not None or ABOVE_HULL in names:
+        engine = criteria.get("output.engine")
+        above = energies_above_hull(store, campaign, engine if isinstance(engine, str) else None)
+    if stability is not None:
+        near = {k for k, e in above.items() if e <= stability + TOLERANCE_EV_PER_ATOM}
+        members = near if members is None else near & members
+    fields = list(dict.fromkeys([*(f"output.{name}" for name in names), "uuid", "output.label"]))
     try:
+        if limit:
+            criteria = _first(store, criteria, members, limit)
         found = list(store.docs_store.query(criteria, properties=fields))
     except (RocksaltError, ConnectionFailure):
         raise
@@ -167,12 +226,23 @@ def query_calculations(
         ) from error
     rows = [r for r in found if members is None or r["uuid"] in members]
     # Sorted here, so that documents of one label come in the same order from every store.
-    rows.sort(key=lambda row: (_reach(row.get("output"), "label") or "", row["uuid"]))
-    rows = rows[:limit] if limit else rows
-    return [{name: _reach(row.get("output"), name) for name in names} for row in rows]
+    rows.sort(key=lambda row: (reach(row, "output.label") or "", row["uuid"]))
+    return [
+        {
+            name: above.get(row["uuid"]) if name == ABOVE_HULL else reach(row, f"output.{name}")
+            for name in names
+        }
+        for row in rows
+    ]
 
 
-def _reach(document: Any, path: str) -> Any:
-    for part in path.split("."):
-        document = document.get(part) if isinstance(document, dict) else None
-    return document
+def _first(
+    store: JobStore, criteria: dict[str, Any], members: set[str] | None, limit: int
+) -> dict[str, Any]:
+    """Return a filter of the first documents by label: so few are then read whole."""
+    found = sorted(
+        (label or "", uuid)
+        for uuid, label in load_texts(store, criteria, ["uuid", "output.label"])
+        if members is None or uuid in members
+    )
+    return {**criteria, "uuid": {"$in": [uuid for _, uuid in found[:limit]]}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import SCHEMA_VERSION, CalculationDoc, RankingDoc, utc_now
 from rocksalt.stores.mongo import additional_stores, ensure_server_indexes, on_server
+from rocksalt.stores.sqlite import SQLiteStore
 
 INDEXED_FIELDS = (
     "uuid",
@@ -20,6 +21,7 @@ INDEXED_FIELDS = (
     "output.key",
     "output.role",
     "output.engine",
+    "output.label",
     "output.cations",
     "output.chemsys",
     "output.formula_pretty",
@@ -33,7 +35,8 @@ INDEXED_FIELDS = (
 IDENTITY = ("uuid", "index")
 """What identifies a record, as in every jobflow store."""
 
-BATCH = 500
+BATCH = 5000
+"""Identities that one query asks for."""
 
 
 def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
@@ -50,6 +53,8 @@ def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
     else:
         for name in INDEXED_FIELDS:
             store.docs_store.ensure_index(name)
+    if isinstance(store.docs_store, SQLiteStore):
+        store.docs_store.ensure_summary(KEPT_APART)
     for additional in additional_stores(store).values():
         if isinstance(additional, GridFSStore):
             additional.ensure_index("blob_uuid")
@@ -145,30 +150,65 @@ class Summary(BaseModel):
 
 _SUMMARY_FIELDS = [f"output.{name}" for name in Summary.model_fields]
 
+KEPT_APART = (
+    *("uuid", "index", "name", "metadata.kind", "metadata.campaign", "completed_at"),
+    *_SUMMARY_FIELDS,
+    # what people ask by and want to see,
+    *("output.cations", "output.chemsys", "output.formula_pretty", "output.energy_ev"),
+    *("output.density", "output.converged", "output.max_force_ev_per_angstrom"),
+    # and what is asked of campaigns
+    *("output.name", "output.content_hash", "output.schema_version"),
+)
+"""Fields that a file keeps apart from structures and arrays."""
+
 
 def load_summaries(store: JobStore, keys: Iterable[str]) -> dict[str, Summary]:
     """Return the calculations that are there, by key and in the order of the keys."""
     wanted = list(keys)
     found = {}
-    for record_ in _by_uuid(store, wanted, _SUMMARY_FIELDS):
-        summary = Summary.model_validate(record_["output"])
-        found[summary.key] = summary
+    for criteria in _filters(store, wanted):
+        for record_ in store.docs_store.query(criteria, properties=_SUMMARY_FIELDS):
+            summary = Summary.model_validate(record_["output"])
+            found[summary.key] = summary
     return {key: found[key] for key in wanted if key in found}
 
 
 def load_states(store: JobStore, keys: Iterable[str]) -> dict[str, str]:
     """Return 'done' or 'failed' of each calculation that is there, by key."""
-    return {
-        record_["uuid"]: record_["output"]["state"]
-        for record_ in _by_uuid(store, keys, ["uuid", "output.state"])
-    }
-
-
-def _by_uuid(store: JobStore, keys: Iterable[str], properties: list[str]) -> Iterator[Mapping]:
     wanted = list(keys)
-    for start in range(0, len(wanted), BATCH):
-        criteria = {"uuid": {"$in": wanted[start : start + BATCH]}, "metadata.kind": "calculation"}
-        yield from store.docs_store.query(criteria, properties=properties)
+    found: dict[str, str] = {}
+    for criteria in _filters(store, wanted):
+        found.update(load_texts(store, criteria, ["uuid", "output.state"]))
+    return {key: found[key] for key in wanted if key in found}
+
+
+def _filters(store: JobStore, wanted: list[str]) -> list[dict[str, Any]]:
+    """Return filters that together find the calculations of some keys, and perhaps others."""
+    every = {"metadata.kind": "calculation"}
+    # Most of a store is read in one pass, which takes a fraction of looking each one up.
+    if len(wanted) > BATCH and 4 * len(wanted) > store.docs_store.count(every):
+        return [every]
+    portions = (wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH))
+    return [{"uuid": {"$in": portion}, **every} for portion in portions]
+
+
+def load_texts(
+    store: JobStore, criteria: dict[str, Any], fields: list[str]
+) -> Iterable[tuple[Any, ...]]:
+    """Return fields of the documents that match, from indexes alone where these can tell."""
+    docs = store.docs_store
+    found = docs.texts(criteria, fields) if isinstance(docs, SQLiteStore) else None
+    if found is not None:
+        return found
+    properties = {"_id": 0, **dict.fromkeys(fields, 1)}
+    return (tuple(reach(r, f) for f in fields) for r in docs.query(criteria, properties))
+
+
+def reach(document: Any, path: str) -> Any:
+    """Return what is at a dotted path of a document, None where it leads nowhere."""
+    for part in path.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
 
 
 def load_document(store: JobStore, uuid: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from monty.json import jsanitize
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.projection import projector
 from rocksalt.stores.sqlite_file import Row, SQLiteFile
-from rocksalt.stores.sqlite_index import Index, candidates, exact_rows
+from rocksalt.stores.sqlite_index import Index, candidates, exact_rows, exact_texts
 from rocksalt.stores.sqlite_keys import (
     EXACT,
     identity,
@@ -28,6 +28,12 @@ from rocksalt.stores.sqlite_keys import (
     sort_key,
     value_of,
     values_at,
+)
+from rocksalt.stores.sqlite_summaries import (
+    create_summaries,
+    fields_of_filter,
+    fields_of_projection,
+    summaries_of,
 )
 
 _FEW = 1000  # so few matches are sorted faster one by one than by walking through an index
@@ -40,6 +46,7 @@ class SQLiteStore(Store):
     `remove_docs` is one transaction: all of it is stored or nothing, and once it returns, a killed
     process loses none of it. Fields with an index (see `ensure_index`) are found and sorted without
     reading other documents; every other field can be queried too, at about 0.1 ms per document.
+    Queries that ask for fields of a summary only do not read the rest either (`ensure_summary`).
 
     Several collections share a file, for example the outputs of a jobflow ``JobStore`` and the
     large objects of its additional stores. A forked process may go on using a
@@ -166,6 +173,27 @@ class SQLiteStore(Store):
                     self._make_unique(con, index)
         return True
 
+    def ensure_summary(self, fields: Iterable[str]) -> None:
+        """Keep these fields of every document beside it, for queries that need no others.
+
+        Parameters
+        ----------
+        fields
+            Dotted fields. Those that are kept already stay.
+        """
+        wanted = set(fields)
+        with self._file.reading() as con:
+            known = summaries_of(con, self._id)
+        if known is not None and wanted <= set(known.fields):
+            return
+        with self._file.transaction() as con:
+            known = summaries_of(con, self._id)
+            there = set(known.fields) if known else set()
+            if known is None or not wanted <= there:
+                summaries = create_summaries(con, self._id, wanted | there)
+                for row, doc in self._matching({}):
+                    summaries.put(con, row, doc)
+
     def _create_index(self, con: sqlite3.Connection, field: str, unique: bool = False) -> Index:
         sql = "INSERT INTO rocksalt_indexes (collection, field, is_unique) VALUES (?, ?, ?)"
         number = con.execute(sql, (self._id, field, unique)).lastrowid
@@ -232,9 +260,45 @@ class SQLiteStore(Store):
         project = projector(properties)
         criteria = criteria or {}
         stop = skip + limit if limit else None
-        rows = self._sorted_rows(criteria, sort, stop or 0) if sort else self._rows(criteria)
+        wanted = fields_of_projection(properties)
+        table = self._docs if wanted is None else self._table_with(criteria, wanted, sort or {})
+        if sort:
+            rows = self._sorted_rows(criteria, sort, stop or 0, table)
+        else:
+            rows = self._rows(criteria, table)
         for _, doc in islice(self._matching(criteria, rows), skip, stop):
             yield project(doc)
+
+    def texts(self, criteria: dict, fields: list[str]) -> list[tuple[str, ...]] | None:
+        """Return texts of the documents that match from indexes alone, one tuple per document.
+
+        Parameters
+        ----------
+        criteria
+            A MongoDB filter of equalities on indexed fields.
+        fields
+            Indexed fields.
+
+        Returns
+        -------
+        list of tuple or None
+            In the order of insertion. None where the indexes cannot tell: `query` can.
+        """
+        with self._file.reading() as con:
+            return exact_texts(con, criteria, self._indexes(con), fields)
+
+    def _table_with(
+        self, criteria: Mapping, wanted: Iterable[str], sort: Iterable[str] = ()
+    ) -> str:
+        """Return the smallest table that has all these fields."""
+        asked = fields_of_filter(criteria)
+        if asked is None:
+            return self._docs
+        with self._file.reading() as con:
+            summaries = summaries_of(con, self._id)
+        if summaries is None or not summaries.covers({*asked, *wanted, *sort}):
+            return self._docs
+        return summaries.table
 
     def count(self, criteria: dict | None = None) -> int:
         """Count the documents that match a MongoDB filter."""
@@ -242,7 +306,10 @@ class SQLiteStore(Store):
             if not criteria:
                 return con.execute(f"SELECT COUNT(*) FROM {self._docs}").fetchone()[0]
             rows = exact_rows(con, criteria, self._indexes(con))
-        return sum(1 for _ in self._matching(criteria)) if rows is None else len(rows)
+        if rows is not None:
+            return len(rows)
+        table = self._table_with(criteria, ())
+        return sum(1 for _ in self._matching(criteria, self._rows(criteria, table)))
 
     def distinct(self, field: str, criteria: dict | None = None, all_exist: bool = False) -> list:
         """Return the distinct values of a field, those of arrays one by one.
@@ -262,8 +329,10 @@ class SQLiteStore(Store):
                 keys = index.distinct(con) if index else None
             if keys is not None:
                 return [value_of(key) for key in keys]
+        criteria = criteria or {}
         values: dict[Any, Any] = {}
-        for _, doc in self._matching(criteria or {}):
+        table = self._table_with(criteria, [field])
+        for _, doc in self._matching(criteria, self._rows(criteria, table)):
             for value in values_at(field, doc):
                 values.setdefault(identity(value), value)
         return list(values.values())
@@ -299,8 +368,11 @@ class SQLiteStore(Store):
         searches = [{name: doc[name] for name in keys} for doc in prepared]
         with self._file.transaction() as con:
             indexes = list(self._indexes(con).values())
+            summaries = summaries_of(con, self._id)
             for search, doc in zip(searches, prepared, strict=True):
-                self._upsert(con, indexes, search, doc)
+                row, stored = self._upsert(con, indexes, search, doc)
+                if summaries is not None:
+                    summaries.put(con, row, stored)
 
     def _prepared(self, doc: dict) -> dict | None:
         doc = jsanitize(doc, allow_bson=True, recursive_msonable=True)
@@ -313,7 +385,7 @@ class SQLiteStore(Store):
 
     def _upsert(
         self, con: sqlite3.Connection, indexes: list[Index], search: dict, doc: dict
-    ) -> None:
+    ) -> tuple[int, dict]:
         row, stored = next(self._matching(search), (None, {}))
         doc = {"_id": stored.get("_id", ObjectId()), **doc}
         body = _encoded(doc, search)
@@ -334,15 +406,20 @@ class SQLiteStore(Store):
                 index.remove(con, row)
         for index in indexes:
             index.add(con, row, doc)
+        return row, doc
 
     def remove_docs(self, criteria: dict) -> None:
         """Remove the documents that match a MongoDB filter."""
         with self._file.transaction() as con:
             indexes = self._indexes(con).values()
-            for row in [row for row, _ in self._matching(criteria)]:
+            summaries = summaries_of(con, self._id)
+            table = self._table_with(criteria, ())
+            for row in [row for row, _ in self._matching(criteria, self._rows(criteria, table))]:
                 con.execute(f"DELETE FROM {self._docs} WHERE id = ?", (row,))
                 for index in indexes:
                     index.remove(con, row)
+                if summaries is not None:
+                    summaries.remove(con, row)
 
     def _matching(
         self, criteria: Mapping, rows: Iterable[Row] | None = None
@@ -353,17 +430,14 @@ class SQLiteStore(Store):
             if matches(doc):
                 yield row, doc
 
-    def _rows(self, criteria: Mapping) -> Iterator[Row]:
+    def _rows(self, criteria: Mapping, table: str = "") -> Iterator[Row]:
+        table = table or self._docs
         with self._file.reading() as con:
             found = candidates(con, criteria, self._indexes(con)) if criteria else None
-        return (
-            self._file.scan(self._docs)
-            if found is None
-            else self._file.fetch(self._docs, sorted(found))
-        )
+        return self._file.scan(table) if found is None else self._file.fetch(table, sorted(found))
 
     def _sorted_rows(
-        self, criteria: Mapping, sort: Mapping[str, Sort | int], limit: int
+        self, criteria: Mapping, sort: Mapping[str, Sort | int], limit: int, table: str
     ) -> Iterator[Row]:
         order = [(field, Sort(direction) is Sort.Descending) for field, direction in sort.items()]
         rows = self._order_of_index(criteria, *order[0], limit) if len(order) == 1 else None
@@ -371,12 +445,12 @@ class SQLiteStore(Store):
             # Only keys are held until the order is known: the documents may not fit into memory.
             keys = [
                 (row, [sort_key(field, doc, descending) for field, descending in order])
-                for row, doc in self._matching(criteria)
+                for row, doc in self._matching(criteria, self._rows(criteria, table))
             ]
             for number, (_, descending) in reversed(list(enumerate(order))):
                 keys.sort(key=lambda item: item[1][number], reverse=descending)
             rows = [row for row, _ in keys]
-        return self._file.fetch(self._docs, rows)
+        return self._file.fetch(table, rows)
 
     def _order_of_index(
         self, criteria: Mapping, field: str, descending: bool, limit: int

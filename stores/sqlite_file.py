@@ -14,24 +14,13 @@ from pathlib import Path
 from maggma.core import StoreError
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.stores.sqlite_schema import SCHEMA_VERSION, create_schema
 
 Row = tuple[int, bytes]
 """The number of a document and its BSON."""
 
-SCHEMA_VERSION = 1
-"""Kept in the file (``PRAGMA user_version``); raised when an older rocksalt could not read it."""
-
 WAIT_S = 60.0
 """How long to wait for another process that is writing."""
-
-_SCHEMA = (
-    "CREATE TABLE rocksalt_collections (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    """CREATE TABLE rocksalt_indexes (
-        id INTEGER PRIMARY KEY, collection INTEGER NOT NULL, field TEXT NOT NULL,
-        is_unique INTEGER NOT NULL, UNIQUE (collection, field)
-    )""",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 
 _REMEDIES = {
     "SQLITE_BUSY": f"has been locked by another process for {WAIT_S:.0f} s: wait until that one "
@@ -169,7 +158,7 @@ class SQLiteFile:
                 self._set_journal_mode(raw)
                 raw.execute(f"PRAGMA synchronous = {self.synchronous}")
                 raw.execute("PRAGMA cache_size = -65536")  # KiB
-                _create_schema(raw)
+                create_schema(raw)
             except BaseException:
                 raw.close()
                 raise
@@ -240,16 +229,6 @@ def _check_content(path: Path, con: sqlite3.Connection) -> None:
         )
     if version == 0 and tables:
         raise RocksaltError(f"{path} belongs to another program: choose another path")
-
-
-def _create_schema(con: sqlite3.Connection) -> None:
-    if con.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
-        return
-    con.execute("BEGIN IMMEDIATE")
-    if con.execute("PRAGMA user_version").fetchone()[0] == 0:  # no other process was faster
-        for statement in _SCHEMA:
-            con.execute(statement)
-    con.execute("COMMIT")
 
 
 def _before_fork() -> None:

@@ -20,7 +20,7 @@ Key = tuple[int, Any]
 
 # Kinds that only mark a document in an index.
 OTHER = 0  # a value without an exact key: the document is a candidate for every filter
-UNSORTABLE = 1  # several keys, or one that SQLite does not order as MongoDB does
+UNSORTABLE = 1  # several keys, one of an array, or one that SQLite orders unlike MongoDB
 STORED_NULL = 2  # null itself, where NULL alone may also mean that the field is missing
 EMPTY_ARRAY = 3  # sorts before null
 # Kinds of values, in the order in which MongoDB sorts them.
@@ -120,9 +120,18 @@ def index_keys(field: str, doc: Mapping) -> set[Key]:
     if not keys:
         keys.add((NULL, 0))
     kinds = [kind for kind, _ in keys if kind != STORED_NULL]
-    if len(kinds) != 1 or kinds[0] not in EXACT:
+    if len(kinds) != 1 or kinds[0] not in EXACT or _leads_through_array(field, doc):
         keys.add((UNSORTABLE, 0))
     return keys
+
+
+def _leads_through_array(field: str, doc: Mapping) -> bool:
+    value: Any = doc
+    for name in field.split(".")[:-1]:
+        value = value.get(name)
+        if not isinstance(value, Mapping):
+            return isinstance(value, (list, tuple))
+    return False
 
 
 def _element_key(element: Any) -> Key:
@@ -180,7 +189,41 @@ def matcher(criteria: Mapping) -> Callable[[Mapping], bool]:
     if not criteria:
         return lambda doc: True
     exact = typed(criteria)
-    return lambda doc: filter_applies(exact, doc)
+    plain = _plain_equalities(criteria)
+    if plain is None:
+        return lambda doc: filter_applies(exact, doc)
+
+    def matches(doc: Mapping) -> bool:
+        for path, keys in plain:
+            value: Any = doc
+            for name in path:
+                value = value.get(name) if isinstance(value, Mapping) else None
+            if value is None or isinstance(value, (list, tuple, Mapping)):
+                return filter_applies(exact, doc)
+            if key_of(value) not in keys:
+                return False
+        return True
+
+    return matches
+
+
+def _plain_equalities(criteria: Mapping) -> list[tuple[list[str], frozenset[Key]]] | None:
+    """Return paths and the keys that they may have, of a filter of nothing but equalities."""
+    plain = []
+    for field, condition in criteria.items():
+        values = [condition]
+        if is_operators(condition):
+            operator, operand = next(iter(condition.items()))
+            if len(condition) > 1 or operator not in ("$eq", "$in"):
+                return None
+            values = operand if operator == "$in" else [operand]
+        if field.startswith("$") or not isinstance(values, (list, tuple)):
+            return None
+        keys = frozenset(map(key_of, values))
+        if any(kind not in EXACT or kind == NULL for kind, _ in keys):
+            return None
+        plain.append((field.split("."), keys))
+    return plain
 
 
 def typed(criteria: Mapping) -> dict:

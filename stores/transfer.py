@@ -217,6 +217,17 @@ def check_file(path: Path) -> dict[str, Any]:
     return {**header, "stores": stores}
 
 
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a file one by one, without its large objects.
+
+    Raises
+    ------
+    RocksaltError
+        As `check_file`; for a damaged or cut-off file at its end, after the records before.
+    """
+    yield from (line["record"] for line in islice(_content(path), 1, None) if "record" in line)
+
+
 def _check_stores(store: JobStore, path: Path, names: list[str]) -> None:
     there = additional_stores(store)
     lacking = [name for name in names if name not in there]

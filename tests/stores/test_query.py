@@ -11,11 +11,13 @@ from rocksalt.stores.opening import open_store
 from rocksalt.stores.query import (
     DEFAULT_PROPERTIES,
     calculation_filter,
+    check_filter,
     check_properties,
     load_campaign_doc,
     parse_filter,
     query_calculations,
 )
+from rocksalt.stores.stability import ABOVE_HULL, energies_above_hull
 from rocksalt.workflows.run import run_campaign
 
 
@@ -164,3 +166,77 @@ def test_an_unknown_campaign_names_the_nearest(stores):
         load_campaign_doc(stores[0], "frist")
     with pytest.raises(RocksaltError, match="it has first, second"):
         load_campaign_doc(stores[0], "wibble")
+
+
+@pytest.fixture(scope="module")
+def hulls(tmp_path_factory, campaign_of):
+    """Return a store with two hulls with MnO, one of which has more competitors."""
+    path = tmp_path_factory.mktemp("hulls") / "r.sqlite"
+    store = open_store(str(path))
+    for name, dopant in (("first", "Ti"), ("second", "Mg")):
+        run_campaign(
+            campaign_of(name=name, dopants=[dopant], fractions=[0.5], stages=["hull"]), store
+        )
+    yield store
+    store.close()
+
+
+def test_stability_is_the_energy_above_the_hull(hulls):
+    kinds = {"metadata.kind": "hull", "output.engine": "mock"}
+    phases = [p for r in hulls.docs_store.query(kinds) for p in r["output"]["phases"]]
+    worst = {}
+    for phase in phases:
+        e = phase["e_above_hull_ev_per_atom"]
+        worst[phase["entry_id"]] = max(e, worst.get(phase["entry_id"], e))
+    names = ["key", ABOVE_HULL]
+    everything = query_calculations(hulls, calculation_filter(engine="mock"), names)
+    assert {r["key"]: r[ABOVE_HULL] for r in everything if r[ABOVE_HULL] is not None} == worst
+    for limit in (0.0, 0.05, 0.5):
+        found = query_calculations(hulls, calculation_filter(), names, stability=limit)
+        expected = {key for key, e in worst.items() if e <= limit + 1e-6}
+        assert {r["key"] for r in found} == expected
+        assert len(found) == len(expected)
+    assert len(query_calculations(hulls, calculation_filter(), names, stability=0.0)) > 0
+    assert len(query_calculations(hulls, calculation_filter(), names, stability=0.0)) < len(worst)
+    of_one = energies_above_hull(hulls, "first", "mock")
+    assert of_one.keys() < worst.keys()
+
+
+def test_stability_without_a_hull(stores):
+    with pytest.raises(RocksaltError, match="stability: no hull is in this store: add 'hull'"):
+        query_calculations(stores[0], calculation_filter(), stability=0.1)
+
+
+def test_a_limit_takes_the_first_labels_of_any_filter(stores):
+    criteria = {"output.volume": {"$gt": 30}, "metadata.kind": "calculation"}
+    for store in stores:
+        every = query_calculations(store, criteria, ["label", "key"], campaign="first")
+        some = query_calculations(store, criteria, ["label", "key"], campaign="first", limit=3)
+        assert len(every) > 3
+        assert some == every[:3]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "nearest"),
+    [
+        ({"output.enrgy_ev": 1}, "nearest: output.energy_ev"),
+        ({"$or": [{"output.role": "mixture"}, {"energy_ev": {"$lt": 0}}]}, "output.energy_ev"),
+        ({"wibble": 1}, "known: uuid"),
+    ],
+)
+def test_fields_of_a_filter_are_checked(criteria, nearest):
+    with pytest.raises(RocksaltError, match=nearest):
+        check_filter(criteria)
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        {"output.cation_fractions.Ti": 0.5, "uuid": "x", "metadata.kind": "calculation"},
+        {"metadata.kind": "run", "output.pid": 3},
+        {"output": {"$exists": True}},
+        {},
+    ],
+)
+def test_filters_that_pass(criteria):
+    check_filter(criteria)

@@ -88,6 +88,15 @@ def test_more_keys_than_one_query_takes(store, documents):
     assert set(load_states(store, many)) == {d.key for d in documents}
 
 
+def test_states_of_most_of_a_store_are_read_in_one_pass(store, documents, monkeypatch):
+    monkeypatch.setattr("rocksalt.stores.records.BATCH", 2)
+    save_many(store, [calculation_record(d) for d in documents])
+    every = {d.key: d.state for d in documents}
+    assert load_states(store, [*every, "not there"]) == every
+    some = dict(list(every.items())[:2])
+    assert load_states(store, some) == some
+
+
 def test_campaigns_and_rankings(store, campaign_of):
     from rocksalt.workflows.run import run_campaign
 

@@ -165,6 +165,27 @@ def test_two_writers_store_a_record_once(open_store, new_database):
     assert stores[0].docs_store.count({"output.n": {"$exists": True}}) == 30
 
 
+@pytest.mark.parametrize(
+    ("options", "concern"),
+    [
+        ("", {"j": True}),
+        ("?w=majority", {"j": True, "w": "majority"}),
+        ("?journal=false", {"j": False}),
+    ],
+)
+def test_a_write_waits_for_the_journal_unless_told_otherwise(
+    new_database, open_store, options, concern
+):
+    store = open_store(new_database() + options)
+    files = store.additional_stores["data"]._files_store._collection
+    for collection in (store.docs_store._collection, files):
+        assert collection.write_concern.document == concern
+
+
+def test_writes_that_nobody_acknowledges_are_refused(new_database, cli):
+    assert_one_line(cli("status", "--store", f"{new_database()}?w=0"), "w=0")
+
+
 # Every command
 
 

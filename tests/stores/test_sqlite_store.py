@@ -582,7 +582,7 @@ def test_error_of_a_newer_file(tmp_path):
     con.close()
     with pytest.raises(RocksaltError) as info:
         SQLiteStore(path).connect()
-    assert "newer rocksalt (store version 2, known here: 1): update" in message_of(info, path)
+    assert "newer rocksalt (store version 3, known here: 2): update" in message_of(info, path)
 
 
 def test_error_of_a_damaged_file(tmp_path):
