@@ -1,8 +1,9 @@
 """What a manager costs per job: the time of trivial jobs.
 
-Each manager gets the same number of jobs that do nothing, and rocksalt's own executor calculations
-that end at once. FireWorks needs a MongoDB server: --mongo, or SecantusDB, which is started in this
-process and counted with it.
+Each manager gets the same number of jobs that do nothing. The loop of 'rocksalt run', in one process,
+gets calculations that end at once: without a result, and with that of an oxide of eight atoms, whose
+document of 5 kB is made and stored. FireWorks needs a MongoDB server: --mongo, or SecantusDB, which is
+started in this process and counted with it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +26,16 @@ from rich.console import Console
 from rich.table import Table
 
 from rocksalt.stores.opening import open_store
-from rocksalt.stores.records import calculation_record, save_many
 from rocksalt.stores.sqlite import SQLiteStore
+from rocksalt.workflows import calculate as calculate_module
 from rocksalt.workflows import executor as executor_module
-from rocksalt.workflows.calculate import failed_document
+from rocksalt.workflows.calculate import failed_document, to_atoms
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import campaign_from_dict
-from rocksalt.workflows.executor import compute
+from rocksalt.workflows.engines import get_calculator
 from rocksalt.workflows.plan import make_plan
+from rocksalt.workflows.relaxer import relax
+from rocksalt.workflows.shared_work import SharedWork
 
 
 @dataclass
@@ -74,23 +77,41 @@ def sqlite(n_jobs: int, folder: Path, uri: str | None) -> _Timing:
     return _local(n_jobs, JobStore(SQLiteStore(folder / "jobs.sqlite", "docs")), folder)
 
 
-def executor(n_jobs: int, folder: Path, uri: str | None) -> _Timing:
-    """Measure the loop of 'rocksalt run' in one process, with calculations that end at once."""
-    campaign = campaign_from_dict(
-        {"name": "one", "dopants": ["Mg"], "hosts": ["Mn"], "engines": ["mock"]}
-    )
-    first = next(iter(make_plan(campaign).calculations.values())).model_dump()
-    relaxations = ({**first["relaxation"], "max_evaluations": n + 1} for n in range(n_jobs))
-    todo = [Calculation.model_validate({**first, "relaxation": each}) for each in relaxations]
+def without_result(n_jobs: int, folder: Path, uri: str | None) -> _Timing:
+    """Measure the loop of 'rocksalt run' with calculations that end at once, without a result."""
+    first = next(iter(_planned()))
+    with patch.object(
+        executor_module, "calculate", lambda each: failed_document(each, "not asked for")
+    ):
+        return _loop(first, n_jobs, folder)
+
+
+def with_result(n_jobs: int, folder: Path, uri: str | None) -> _Timing:
+    """Measure the loop of 'rocksalt run' with relaxations whose result is there at once."""
+    oxide = next(c for c in _planned() if c.role == "mixture" and len(c.structure) == 8)
+    known = relax(to_atoms(oxide.structure), get_calculator("mock"), oxide.relaxation)
+    with patch.object(calculate_module, "relax", lambda *_: known):
+        return _loop(oxide, n_jobs, folder)
+
+
+def _planned() -> Iterable[Calculation]:
+    settings = {"name": "one", "dopants": ["Mg"], "hosts": ["Mn"], "engines": ["mock"]}
+    return make_plan(campaign_from_dict(settings)).calculations.values()
+
+
+def _loop(calculation: Calculation, n_jobs: int, folder: Path) -> _Timing:
+    """Do calculations that differ in their key only."""
+    todo = []
+    for n in range(1, n_jobs + 1):
+        relaxation = calculation.relaxation.model_copy(update={"max_evaluations": n})
+        fresh = calculation.with_engine("mock")  # a copy would keep the key
+        todo.append(fresh.model_copy(update={"relaxation": relaxation}))
     store = open_store(str(folder / "results.sqlite"))
-
-    def work() -> None:
-        for document in compute(todo):
-            save_many(store, [calculation_record(document)])
-
-    with patch.object(executor_module, "calculate", lambda c: failed_document(c, "not asked for")):
-        timing = _measure(work)
+    work = SharedWork(store, todo)
+    timing = _measure(work.compute)
     store.close()
+    if work.n_computed != n_jobs:
+        raise SystemExit(f"only {work.n_computed} of {n_jobs} calculations are done")
     return timing
 
 
@@ -121,7 +142,8 @@ def fireworks(n_jobs: int, folder: Path, uri: str | None) -> _Timing:
 MANAGERS = {
     "run_locally, MemoryStore": memory,
     "run_locally, SQLiteStore": sqlite,
-    "rocksalt run, SQLiteStore": executor,
+    "rocksalt run, SQLiteStore": without_result,
+    "the same, with results": with_result,
     "FireWorks, SQLiteStore": fireworks,
 }
 
@@ -151,6 +173,7 @@ def main() -> None:
     """Print a table: milliseconds per job, of this process and of the clock."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--own-jobs", type=int, nargs="+", default=[10, 100, 1000, 10_000])
     parser.add_argument("--fireworks-jobs", type=int, nargs="*", default=[10, 100])
     parser.add_argument("--mongo", help="address of a MongoDB server, as mongodb://host:port")
     arguments = parser.parse_args()
@@ -166,7 +189,11 @@ def main() -> None:
             if measure is fireworks and uri is None:
                 table.add_row(name, "-", "no server", "", "")
                 continue
-            numbers = arguments.fireworks_jobs if measure is fireworks else arguments.jobs
+            numbers = arguments.jobs
+            if measure is fireworks:
+                numbers = arguments.fireworks_jobs
+            elif measure in {without_result, with_result}:
+                numbers = arguments.own_jobs
             for n_jobs in (1, *numbers):
                 with tempfile.TemporaryDirectory() as folder:
                     timing = _silent(lambda m=measure, n=n_jobs, f=folder: m(n, Path(f), uri))

@@ -136,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--engine", choices=sorted(FORCE_FIELDS), default="chgnet")
     parser.add_argument("--cells", type=int, help="how many, the smallest first (default: all)")
+    parser.add_argument("--holding", nargs="+", help="only cells with one of these elements")
     parser.add_argument("--fmax", type=float, default=0.02, help="eV/angstrom")
     chosen = parser.parse_args(argv)
 
@@ -146,7 +147,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         try:
-            _compare(chosen.engine, cells()[: chosen.cells], chosen.fmax)
+            structures = [
+                (name, atoms)
+                for name, atoms in cells()
+                if not chosen.holding or {*chosen.holding} & {*atoms.get_chemical_symbols()}
+            ]
+            _compare(chosen.engine, structures[: chosen.cells], chosen.fmax)
         finally:
             os.chdir(home)
 

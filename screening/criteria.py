@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rocksalt.screening.elements import mixture_formula
 from rocksalt.screening.verdicts import Thresholds, Verdict
 
 
@@ -124,7 +125,7 @@ def assess_above_hull(
     value, uncertainty = _mean(values.values(), thresholds.above_hull_uncertainty_ev_per_atom)
     limit = thresholds.above_hull_ev_per_atom
     said = (
-        f"{dopant}{fraction:g}{host}{1 - fraction:g}O lies {1000 * value:.0f} ± "
+        f"{mixture_formula(dopant, host, fraction)} lies {1000 * value:.0f} ± "
         f"{1000 * uncertainty:.0f} meV per atom above the hull; {1000 * limit:g} are allowed"
     )
     return Criterion(_verdict(limit - value, uncertainty), said, value, uncertainty)

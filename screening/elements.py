@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 
 from ase.data import atomic_numbers, chemical_symbols, reference_states
@@ -94,6 +95,22 @@ def host_amounts(host: str) -> dict[str, float]:
     """
     cations = host_cations(host)
     return dict.fromkeys(cations, 1 / len(cations))
+
+
+def mixture_formula(dopant: str, host: str, fraction: float) -> str:
+    """Return a rock-salt mixture in words: 'Ti0.25Mn0.75O', 'Ti0.25(Li0.5Mn0.5)0.75O'."""
+    name = host if len(host_cations(host)) == 1 else f"({host})"
+    return f"{dopant}{fraction:g}{name}{1 - fraction:g}O"
+
+
+JAHN_TELLER_CATIONS = frozenset({"Cr", "Cu", "Ag"})
+"""Cations that are d4 (high spin) or d9 when 2+: in an octahedron of oxygen they distort it."""
+
+
+def holds_jahn_teller_cation(symbols: Iterable[str]) -> bool:
+    """Whether an oxide of these elements can hold a 2+ cation that distorts its octahedron."""
+    elements = set(symbols)
+    return "O" in elements and not JAHN_TELLER_CATIONS.isdisjoint(elements)
 
 
 def is_late_row(symbol: str) -> bool:

@@ -56,6 +56,12 @@ class EnergyScale:
     is_known: bool = True
 
 
+DFT_PROTOCOLS = {
+    "gpaw": ("fast", "balanced", "precise"),
+    "espresso": ("fast", "balanced", "precise", "lin2019"),
+}
+"""Protocols of the codes whose energies are on scales of their own: cutoff and k-mesh belong to them."""
+
 _RAW_PBE = EnergyScale(
     "PBE/PBE+U (MPtrj), raw",
     "mp2020",
@@ -75,6 +81,20 @@ _SCALES: dict[tuple[str, str], EnergyScale] = {
     ("sevennet-mf-0:r2scan", "7net-mf-0"): EnergyScale(
         "r2SCAN (SevenNet-MF-0)", None, "r2SCAN; its own elements and O2, MP2020 does not apply"
     ),
+    ("vasp", "MP sets"): EnergyScale(
+        "PBE/PBE+U (Materials Project sets), raw",
+        "mp2020",
+        "raw GGA/GGA+U of VASP with the Materials Project's sets; corrected to MP2020 at its own U",
+    ),
+    **{
+        (f"{code}:{protocol}", f"PBE {protocol}"): EnergyScale(
+            f"PBE ({code}, {protocol})",
+            None,
+            "its own elements and O2 at the same U; MP2020 does not apply",
+        )
+        for code, protocols in DFT_PROTOCOLS.items()
+        for protocol in protocols
+    },
     ("mock", "1"): EnergyScale(
         "mock", None, "a model for trying campaigns out; its numbers mean nothing"
     ),

@@ -43,6 +43,11 @@ class Thresholds(BaseModel):
     committee_mixing_uncertainty_ev_per_cation: float = Field(
         0.015, ge=0, description="smallest standard uncertainty of the mean of several engines"
     )
+    deciding_mixing_uncertainty_ev_per_cation: float = Field(
+        0.015,
+        ge=0,
+        description="standard uncertainty of dHmix from the engine that a triage trusts",
+    )
     formation_uncertainty_ev_per_formula: float = Field(
         0.2, ge=0, description="smallest standard uncertainty of dEf(MO)"
     )

@@ -16,7 +16,7 @@ for variable, name in (
     ("ROCKSALT_CONFIG_FILE", "rocksalt.yaml"),
 ):
     os.environ[variable] = str(NOWHERE / name)
-for variable in ("JOBFLOW_JOB_STORE", "ROCKSALT_STORE", "ROCKSALT_WORKERS"):
+for variable in ("JOBFLOW_JOB_STORE", "ROCKSALT_STORE", "ROCKSALT_WORKERS", "ROCKSALT_REPLAY"):
     os.environ.pop(variable, None)
 os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))  # matplotlib's list of fonts
 

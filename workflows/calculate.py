@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from ase import Atoms
-from pymatgen.core import Structure
+from emmet.core.structure import StructureMetadata
+from emmet.core.symmetry import SymmetryData
+from pymatgen.core import Composition, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from scipy.constants import atomic_mass
 
 from rocksalt.screening.errors import CalculationError, RocksaltError
 from rocksalt.screening.phases import junk_reason
 from rocksalt.screening.vacancies import prepare
 from rocksalt.stores.documents import CalculationDoc
-from rocksalt.workflows.calculation import Calculation
+from rocksalt.workflows.calculation import Calculation, cation_fractions
+from rocksalt.workflows.dft.settings import DftSettings
+from rocksalt.workflows.dft.task import DftTask, work_directory
 from rocksalt.workflows.engines import get_calculator, get_engine
-from rocksalt.workflows.relaxer import RelaxationSettings, relax
+from rocksalt.workflows.relaxer import RelaxationResult, RelaxationSettings, relax
+from rocksalt.workflows.replay import recorded_document
+from rocksalt.workflows.settings import load_settings
 from rocksalt.workflows.threads import one_thread
 
 OXYGEN_DIMER_ANGSTROM = 1.7
 """Oxygens nearer than this are oxidised: corrections for O(2-) do not hold."""
 
 N_PARENTS = 4
-_PARENTS: dict[tuple[str, str, RelaxationSettings], Structure] = {}
+_PARENTS: dict[tuple[Any, ...], Structure] = {}
 """Relaxed cells of this process that strained and defective ones are made from."""
 
 
@@ -33,15 +41,20 @@ def calculate(calculation: Calculation) -> CalculationDoc:
     Raises
     ------
     RocksaltError
-        When the engine is unknown or not installed: then no calculation would succeed.
+        When the engine is unknown or not installed: then no calculation would succeed. When results
+        are replayed: for a calculation that the record lacks.
     """
-    calculator = get_calculator(calculation.engine)
+    recorded = recorded_document(calculation)
+    if recorded is not None:
+        return recorded
+    engine = get_engine(calculation.engine)
+    if engine.relax_dft is None:
+        get_calculator(calculation.engine)  # one that cannot be loaded fails them all
     try:
         with one_thread(), warnings.catch_warnings():
             # Of the logarithm that ASE takes of a cell; the error named is far below any strain.
             warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
-            start, settings = _prepared(calculation)
-            result = relax(to_atoms(start), calculator, settings)
+            start, result = _relaxed(calculation)
     except CalculationError as error:
         return failed_document(calculation, str(error))
     except RocksaltError:
@@ -49,7 +62,7 @@ def calculate(calculation: Calculation) -> CalculationDoc:
     except Exception as error:  # noqa: BLE001  an engine's own error must not end the campaign
         return failed_document(calculation, f"{type(error).__name__}: {error}")
     relaxed = _to_structure(result.atoms)
-    remarks = []
+    remarks = list(result.warnings)
     if calculation.role in {"end-member", "mixture"} and has_oxygen_dimer(relaxed):
         remarks.append(
             f"an O-O distance is below {OXYGEN_DIMER_ANGSTROM} angstrom: oxygen is oxidised"
@@ -61,6 +74,7 @@ def calculate(calculation: Calculation) -> CalculationDoc:
             junk = "it holds an O-O pair, and corrections here are those of O(2-)"
     return _document(
         calculation,
+        None if calculation.preparation else start,
         state="done",
         junk=junk,
         structure=relaxed,
@@ -75,27 +89,65 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         n_evaluations=result.n_evaluations,
         n_fallbacks=result.n_fallbacks,
         cpu_s=result.cpu_s,
+        method=result.method,
         warnings=remarks,
     )
 
 
-def _prepared(calculation: Calculation) -> tuple[Structure, RelaxationSettings]:
-    """Return what is to be relaxed, and how.
+def _relaxed(calculation: Calculation) -> tuple[Structure, RelaxationResult]:
+    """Return the start of a calculation and its relaxation.
 
     Strain and vacancy go into the relaxed cell, of which then only the atoms move. The relaxed cell
     follows from the calculation's own inputs: it is computed here, once per process and cell.
     """
     if calculation.preparation is None:
-        return calculation.structure, calculation.relaxation
-    key = (calculation.engine, calculation.fingerprint, calculation.relaxation)
+        start = calculation.structure
+        return start, _relax(calculation, start, calculation.relaxation)
+    key = (calculation.engine, calculation.fingerprint, calculation.relaxation, calculation.dft)
     if key not in _PARENTS:
         if len(_PARENTS) >= N_PARENTS:
             _PARENTS.clear()
-        calculator = get_calculator(calculation.engine)
-        relaxed = relax(to_atoms(calculation.structure), calculator, calculation.relaxation)
+        relaxed = _relax(calculation, calculation.structure, calculation.relaxation, "parent ")
         _PARENTS[key] = _to_structure(relaxed.atoms)
     settings = calculation.relaxation.model_copy(update={"relax_cell": False})
-    return prepare(_PARENTS[key], calculation.preparation), settings
+    start = prepare(_PARENTS[key], calculation.preparation)
+    return start, _relax(calculation, start, settings)
+
+
+def _relax(
+    calculation: Calculation, start: Structure, settings: RelaxationSettings, what: str = ""
+) -> RelaxationResult:
+    """Relax a structure with a calculation's engine; a DFT code may try twice."""
+    relax_dft = get_engine(calculation.engine).relax_dft
+    if relax_dft is None:
+        return relax(to_atoms(start), get_calculator(calculation.engine), settings)
+    root = load_settings().dft_directory
+    first_error: CalculationError | None = None
+    for safer in (False, True):
+        task = DftTask(
+            structure=start,
+            relaxation=settings,
+            settings=calculation.dft or DftSettings(),
+            is_molecule=calculation.role == "oxygen" and not settings.relax_cell,
+            is_metal=calculation.role == "element",
+            directory=work_directory(
+                root, f"{what}{calculation.label}", calculation.key, safer=safer
+            ),
+            safer=safer,
+        )
+        try:
+            result = relax_dft(task)
+        except CalculationError as error:
+            if str(error) == str(first_error):
+                raise  # of the input: no setting of convergence matters to it
+            if first_error is not None:
+                raise CalculationError(f"{first_error}; with safer settings: {error}") from error
+            first_error = error
+            continue
+        if first_error is not None:
+            result.warnings.append(f"computed with safer settings, after: {first_error}")
+        return result
+    raise AssertionError("two attempts either return or raise")
 
 
 def failed_document(calculation: Calculation, reason: str) -> CalculationDoc:
@@ -126,23 +178,50 @@ def has_oxygen_dimer(structure: Structure) -> bool:
     return bool((distances[both] < OXYGEN_DIMER_ANGSTROM).any())
 
 
-def _document(calculation: Calculation, **fields: Any) -> CalculationDoc:
+@lru_cache(maxsize=1024)
+def _of_composition(composition: Composition) -> dict[str, Any]:
+    """Return formulas and elements; the engines and arrangements of a screen share them."""
+    metadata = StructureMetadata.from_composition(composition)
+    return {name: getattr(metadata, name) for name in metadata.model_fields_set}
+
+
+@lru_cache(maxsize=1024)
+def _mass_g(composition: Composition) -> float:
+    return float(composition.weight) * atomic_mass * 1e3
+
+
+def _document(
+    calculation: Calculation, initial: Structure | None = None, **fields: Any
+) -> CalculationDoc:
     engine = get_engine(calculation.engine)
-    described = fields.get("structure") or calculation.structure
-    return CalculationDoc.from_structure(
-        meta_structure=described,
+    settings = calculation.settings
+    # Where U acts is the code's to say: at the Materials Project's U VASP has none in a metal.
+    asked = settings.get("dft", {}).get("hubbard_u_ev", {})
+    hubbard = fields.get("method", {}).get("hubbard", asked)
+    with_u = "".join(f" +U({symbol} {u:g})" for symbol, u in hubbard.items())
+    initial = initial or calculation.structure  # which is made anew with every call
+    described = fields.get("structure") or initial
+    fractions = cation_fractions(initial)
+    # As emmet's from_structure, which takes half of all that a calculation costs beside its engine.
+    return CalculationDoc(
+        **_of_composition(described.composition),
+        nsites=len(described),
+        volume=described.volume,
+        density=_mass_g(described.composition) / (described.volume * 1e-24),
+        density_atomic=described.volume / len(described),
+        symmetry=SymmetryData.from_structure(described),
         key=calculation.key,
         role=calculation.role,
         label=calculation.label,
         engine=calculation.engine,
         engine_version=engine.version,
-        energy_scale=engine.scale.name,
-        settings=calculation.settings,
-        cations=sorted(calculation.cation_fractions),
-        cation_fractions=calculation.cation_fractions,
+        energy_scale=engine.scale.name + with_u,
+        settings=settings,
+        cations=sorted(fractions),
+        cation_fractions=fractions,
         prototype=calculation.prototype,
         multiplicity=calculation.multiplicity,
         details=calculation.details,
-        initial_structure=calculation.structure,
+        initial_structure=initial,
         **fields,
     )

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from emmet.core.types.pymatgen_types.structure_adapter import StructureType
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, computed_field
 from pymatgen.core import Structure
 
+from rocksalt.screening.elements import holds_jahn_teller_cation
 from rocksalt.screening.identity import digest
+from rocksalt.screening.mixtures import Decoration
 from rocksalt.screening.vacancies import Preparation
 from rocksalt.stores.documents import Role
+from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.relaxer import RelaxationSettings
+
+
+def _start(value: Any) -> Structure | Decoration:
+    """Return what a calculation starts from; a structure may be given as its dictionary."""
+    return value if isinstance(value, Decoration) else _STRUCTURE.validate_python(value)
+
+
+_STRUCTURE: TypeAdapter[Structure] = TypeAdapter(StructureType)
 
 
 class Calculation(BaseModel):
@@ -22,12 +33,17 @@ class Calculation(BaseModel):
 
     Attributes
     ----------
+    structure
+        The start. That of a mixture is made anew whenever it is asked for, so that the many
+        calculations of a screen fit into memory.
     fingerprint
         The structure's, the same for all its settings.
     cell
         'primitive', or the size of a larger cell in which the structure may leave its symmetry.
     preparation
         Strain and vacancy that are put into the relaxed structure; only the atoms are relaxed after.
+    dft
+        Magnetism and U, for an engine that is a DFT code.
     details
         What derived quantities need to know of the calculation. Follows from the other fields and
         is no part of the identity.
@@ -38,14 +54,28 @@ class Calculation(BaseModel):
     role: Role
     label: str
     engine: str
-    structure: StructureType
+    start: Annotated[Any, BeforeValidator(_start)] = Field(alias="structure", exclude=True)
     fingerprint: str
     prototype: str
     relaxation: RelaxationSettings
     cell: str = "primitive"
     multiplicity: int | None = None
     preparation: Preparation | None = None
+    dft: DftSettings | None = None
     details: dict[str, Any] = Field(default_factory=dict)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def structure(self) -> StructureType:
+        """The structure before the rattle."""
+        return self.start.structure() if isinstance(self.start, Decoration) else self.start
+
+    @property
+    def elements(self) -> set[str]:
+        """Symbols of the elements, without making the structure."""
+        if isinstance(self.start, Decoration):
+            return {self.start.first, self.start.second, "O"}
+        return {element.symbol for element in self.start.composition}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -53,6 +83,11 @@ class Calculation(BaseModel):
         settings = {"cell": self.cell, **self.relaxation.model_dump(mode="json")}
         if self.preparation is not None:
             settings["preparation"] = self.preparation.model_dump(mode="json")
+        elements = self.elements
+        if self.dft is not None:
+            settings["dft"] = self.dft.identity(elements)
+        elif self.relaxation.relax_cell and holds_jahn_teller_cation(elements):
+            settings["cell_stiffness"] = "as of the atoms"  # the relaxer's choice for such cells
         return settings
 
     @cached_property
@@ -66,10 +101,13 @@ class Calculation(BaseModel):
             self.settings,
         )
 
-    def with_engine(self, engine: str) -> Calculation:
-        """Return the same calculation with another engine."""
+    def with_engine(self, engine: str, dft: DftSettings | None = None) -> Calculation:
+        """Return the same calculation with another engine, which may be a DFT code."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Calculation.model_construct(**{**fields, "engine": engine})
+        fields["structure"] = fields.pop("start")
+        return Calculation.model_construct(
+            self.model_fields_set, **{**fields, "engine": engine, "dft": dft}
+        )
 
     @property
     def cation_fractions(self) -> dict[str, float]:

@@ -17,7 +17,8 @@ from rocksalt.screening.identity import digest
 from rocksalt.screening.lithium import LAYERED_CELLS, layered_cell
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
 from rocksalt.screening.verdicts import Thresholds
-from rocksalt.workflows.engines import expand_engines
+from rocksalt.workflows.dft.settings import DEFAULT_SETTINGS, DftSettings, settings_of
+from rocksalt.workflows.engines import expand_engines, get_engine
 from rocksalt.workflows.relaxer import RelaxationSettings
 
 MATERIALS_PROJECT = "materials-project"
@@ -79,6 +80,15 @@ class Relaxation(_Section):
     rattle_strain: float = Field(0.005, ge=0, le=0.05, description="random strain at start")
 
 
+class Triage(_Section):
+    """Potentials screen every dopant, and one engine decides about those that they leave open."""
+
+    decide: str = Field(description="the engine that decides, a DFT code as a rule")
+    budget_cpu_hours: float | None = Field(
+        None, gt=0, description="CPU hours that it may take, by estimate; no limit when left out"
+    )
+
+
 class Campaign(_Section):
     """What to screen and how. Only ``name`` and ``dopants`` are required."""
 
@@ -94,7 +104,8 @@ class Campaign(_Section):
         "one with lithium; the first is also the metal of the layered oxide",
     )
     fractions: list[float] = Field(
-        [0.25, 0.5, 0.75], description="shares of the dopant among the cations"
+        [0.25, 0.5, 0.75],
+        description="shares of the dopant among the cations; [] for no mixtures",
     )
     orderings: Literal["all"] | int = Field(
         "all", description="arrangements per fraction in the enumerated cell, or a number"
@@ -103,6 +114,12 @@ class Campaign(_Section):
     engines: list[str] = Field(
         ["chgnet"],
         description="one or several; committee stands for all potentials that pip brings",
+    )
+    triage: Triage | None = Field(
+        None, description="written as engines: {triage: [chgnet, sevennet-0], decide: gpaw}"
+    )
+    dft: dict[str, DftSettings] = Field(
+        {}, description="by DFT code: hubbard_u_ev, magnetic_order, initial_moments_mu_b, max_atoms"
     )
     stages: list[str] = Field(
         ["rock-salt"], description="what to compute: rock-salt always; " + ", ".join(STAGES[1:])
@@ -120,6 +137,35 @@ class Campaign(_Section):
     thresholds: Thresholds = Field(Thresholds(), description="of the verdict")
     seed: int = Field(0, ge=0, description="of the quasi-random search and of the start rattle")
     store: str | None = Field(None, description="where results go, unless --store says otherwise")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_triage(cls, data: Any) -> Any:
+        """Take ``engines: {triage: ..., decide: ..., budget_cpu_hours: ...}`` apart."""
+        engines = data.get("engines") if isinstance(data, dict) else None
+        if not isinstance(engines, dict):
+            return data
+        given = dict(engines)
+        first = given.pop("triage", None)
+        if not first or "decide" not in given:
+            raise ValueError(
+                "engines: give a list, or {triage: [engines that screen], decide: engine}"
+            )
+        first = [first] if isinstance(first, str) else list(first)
+        return {**data, "engines": [*first, given["decide"]], "triage": given}
+
+    @field_validator("dft", mode="before")
+    @classmethod
+    def _by_code(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        for code in value:
+            if code not in DEFAULT_SETTINGS:
+                raise ValueError(f"{code!r} is not a DFT code{_nearest(code, DEFAULT_SETTINGS)}")
+        return {
+            code: own if isinstance(own, DftSettings) else settings_of(code, own)
+            for code, own in value.items()
+        }
 
     @field_validator(
         *("dopants", "hosts", "engines", "stages", "fractions", "strains_percent"), mode="before"
@@ -141,8 +187,6 @@ class Campaign(_Section):
     @field_validator("fractions")
     @classmethod
     def _inside(cls, value: list[float]) -> list[float]:
-        if not value:
-            raise ValueError("the list is empty: give at least one fraction")
         for fraction in value:
             if not 0 < fraction < 1:
                 raise ValueError(f"{fraction:g} is outside (0, 1): the ends are always computed")
@@ -193,6 +237,19 @@ class Campaign(_Section):
                     f"to {LARGEST_STRAIN_PERCENT:g}"
                 )
         return sorted({0.0, *value})
+
+    @model_validator(mode="after")
+    def _decides_with_another_engine(self) -> Campaign:
+        if self.triage is not None:
+            (decide,) = expand_engines([self.triage.decide])
+            if self.engines[-1] != decide or len(self.engines) < 2:
+                raise ValueError(
+                    f"engines: {decide!r} decides: give at least one other engine in triage"
+                )
+        unused = [c for c in self.dft if c not in {get_engine(e).code for e in self.engines}]
+        if unused:
+            raise ValueError(f"dft: {unused[0]!r} is not among the engines: add it, or remove it")
+        return self
 
     @model_validator(mode="after")
     def _has_a_use_for_entries(self) -> Campaign:
@@ -254,8 +311,22 @@ class Campaign(_Section):
 
     @property
     def screened(self) -> list[str]:
-        """The dopants that have at least one host other than themselves."""
+        """The dopants that have at least one host other than themselves; all if nothing is mixed."""
+        if not self.fractions:
+            return self.dopants
         return list(dict.fromkeys(d for d, _ in self.pairs))
+
+    @property
+    def screening_engines(self) -> list[str]:
+        """The engines that compute every dopant: all, or with a triage those that screen."""
+        return self.engines[:-1] if self.triage else self.engines
+
+    def dft_settings(self, engine: str) -> DftSettings | None:
+        """Return magnetism and U of an engine that is a DFT code, None of a potential."""
+        found = get_engine(engine)
+        if not found.is_dft:
+            return None
+        return self.dft.get(found.code) or settings_of(found.code, None)
 
     @property
     def cations(self) -> list[str]:
@@ -276,7 +347,12 @@ class Campaign(_Section):
     @property
     def notes(self) -> list[str]:
         """What the plan leaves out, in words."""
-        return [
+        decides = (
+            [f"{self.engines[-1]} decides afterwards about the dopants that the others leave open"]
+            if self.triage
+            else []
+        )
+        return decides + [
             f"{d} in {h}O is left out: dopant and host are the same"
             for d in self.dopants
             for h in self.hosts

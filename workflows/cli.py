@@ -36,10 +36,12 @@ from rocksalt.workflows.threads import limit_threads
 if TYPE_CHECKING:
     from jobflow import JobStore
 
-    from rocksalt.stores.documents import CalculationDoc
+    from rocksalt.stores.documents import CalculationDoc, RankingDoc
+    from rocksalt.stores.triage_documents import TriageDoc
     from rocksalt.workflows.calculation import Calculation
     from rocksalt.workflows.campaign import Campaign
     from rocksalt.workflows.plan import Plan
+    from rocksalt.workflows.replay import Record
     from rocksalt.workflows.run import Outcome
 
 
@@ -121,12 +123,37 @@ def _open(address: str | None, campaign: Campaign | None = None, *, exists: bool
 
 _opened: list[JobStore] = []  # closed when the command ends
 
+REPLAY = "replay:"
+"""Before the address of a record, in the place of engines."""
+
+CalculatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--calculator",
+        metavar="ENGINE,...|replay:RECORD",
+        help="Engines to use instead; or the campaign's own, answered from a record: a file of "
+        "'rocksalt export' or a store.",
+    ),
+]
+
+
+def _record(calculator: str | None) -> Record | None:
+    """Return the record that is to stand for the engines, if any."""
+    from rocksalt.workflows.replay import Record, active_record
+
+    if calculator is None or not calculator.startswith(REPLAY):
+        return active_record()
+    record = Record(calculator.removeprefix(REPLAY))
+    if record.store is not None:
+        _opened.append(record.store)
+    return record
+
 
 def _load(path: Path, calculator: str | None = None) -> Campaign:
     from rocksalt.workflows.campaign import campaign_from_dict, load_campaign
 
     campaign = load_campaign(path)
-    if calculator is None:
+    if calculator is None or calculator.startswith(REPLAY):
         return campaign
     data = campaign.model_dump(mode="json")
     return campaign_from_dict({**data, "engines": calculator.split(",")}, f"{path}: --calculator")
@@ -159,60 +186,92 @@ def init(
 def check(
     campaign_file: CampaignArgument,
     store: StoreOption = None,
-    calculator: Annotated[
-        str | None, typer.Option(help="Engines to use instead, separated by commas.")
-    ] = None,
+    calculator: CalculatorOption = None,
 ) -> None:
     """Validate a campaign and print its plan; nothing is computed or written.
 
     Example: rocksalt check examples/quickstart.yaml
     """
-    from rocksalt.screening.errors import RocksaltError as Missing
     from rocksalt.stores.opening import store_address
+    from rocksalt.stores.records import load_summaries
     from rocksalt.workflows.campaign import STAGE_OF_ROLE, STAGES
-    from rocksalt.workflows.engines import get_engine
+    from rocksalt.workflows.costs import UNCERTAINTY_FACTOR, hours_in_words, remaining_cpu_hours
     from rocksalt.workflows.plan import make_plan
-    from rocksalt.workflows.run import missing_calculations
+    from rocksalt.workflows.preflight import Findings, memory, preflight
+    from rocksalt.workflows.replay import lacking_in_words
     from rocksalt.workflows.settings import load_settings
 
     out = console()
     campaign = _load(campaign_file, calculator)
-    plan = make_plan(campaign)
+    record = _record(calculator)
+    findings = Findings() if record else preflight(campaign)
+    plan = make_plan(campaign, record.user_phases(campaign) if record else None)
     address = store_address(store, campaign.store, load_settings().store)
-    todo = list(plan.calculations.values())
+    done = {}
     if _may_hold_results(address):
-        todo = missing_calculations(plan, _open(store, campaign, exists=True))
-    left = {calculation.key for calculation in todo}
+        done = load_summaries(_open(store, campaign, exists=True), plan.calculations)
+    todo = [c for key, c in plan.calculations.items() if key not in done]
+    lacking = set()
+    if record is None:
+        findings += memory(todo, load_settings().workers)
+        hours, learned = remaining_cpu_hours(
+            plan.calculations.values(),
+            {key: s.cpu_s for key, s in done.items() if s.state == "done" and s.cpu_s},
+            todo,
+        )
+    else:
+        record.refuse_other_campaign(campaign, plan.calculations.values())
+        lacking = {c.key for c in record.lacking(todo)}
 
     _say(
         out,
         f"{campaign.name}: {len(campaign.screened)} dopants in {len(campaign.hosts)} hosts, "
-        f"{len(campaign.pairs)} pairs, fractions {', '.join(f'{f:g}' for f in campaign.fractions)}",
+        f"{len(campaign.pairs)} pairs, "
+        + (
+            f"fractions {', '.join(f'{f:g}' for f in campaign.fractions)}"
+            if campaign.fractions
+            else "no mixtures"
+        ),
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("stage", "engine", "calculations", "in store", "to do"):
+    last = "in record" if record else "CPU h"
+    for heading in ("stage", "engine", "calculations", "in store", "to do", last):
         table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
-    problems = []
-    for engine in campaign.engines:
-        try:
-            get_engine(engine).check_installed()
-        except Missing as error:
-            problems.append(str(error))
     planned: dict[tuple[str, str], list[str]] = {}
     for key, calculation in plan.calculations.items():
         stage = STAGE_OF_ROLE[calculation.role]
         planned.setdefault((stage, calculation.engine), []).append(key)
     for (stage, engine), keys in sorted(planned.items(), key=lambda i: STAGES.index(i[0][0])):
-        n_todo = sum(key in left for key in keys)
-        table.add_row(stage, engine, *map(str, (len(keys), len(keys) - n_todo, n_todo)))
+        left = [key for key in keys if key not in done]
+        numbers = (len(keys), len(keys) - len(left), len(left))
+        told = (
+            str(sum(key not in lacking for key in left))
+            if record
+            else hours_in_words(sum(hours[key] for key in left))
+        )
+        table.add_row(stage, engine, *map(str, numbers), told)
     out.print(table)
     _say(out, f"{len(plan.calculations)} calculations, {len(todo)} to do, store {_shown(address)}")
+    if record is not None:
+        _say(out, f"record {record.name} holds {len(todo) - len(lacking)} of {len(todo)} to do")
+    elif todo:
+        from_store = f", from finished ones with {', '.join(learned)}" if learned else ""
+        _say(
+            out,
+            f"CPU h: {hours_in_words(sum(hours.values()))} to do by estimate{from_store}, within a "
+            f"factor of {UNCERTAINTY_FACTOR}",
+        )
     if plan.n_merged:
         _say(out, f"{plan.n_merged} planned structures are the same as others: computed once")
     for note in plan.notes:
         _say(out, f"note: {note}")
-    if problems:
-        raise RocksaltError(f"{campaign_file}: engines: " + "; ".join(problems))
+    for warning in findings.warnings:
+        _say(out, f"warning: {warning}")
+    findings.refuse(str(campaign_file))
+    for line in lacking_in_words(c for c in todo if c.key in lacking):
+        _say(out, line)
+    if lacking:
+        raise typer.Exit(1)
 
 
 def _shown(address: str) -> str:
@@ -234,9 +293,7 @@ def _may_hold_results(address: str) -> bool:
 def run(
     campaign_file: CampaignArgument,
     store: StoreOption = None,
-    calculator: Annotated[
-        str | None, typer.Option(help="Engines to use instead, separated by commas.")
-    ] = None,
+    calculator: CalculatorOption = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; one per core is a good choice.")
     ] = None,
@@ -255,12 +312,15 @@ def run(
 
     Example: rocksalt run examples/quickstart.yaml --workers 2
     """
-    from rocksalt.workflows.run import check_engines, run_campaign
+    from rocksalt.workflows.preflight import Findings, preflight
+    from rocksalt.workflows.run import run_campaign
     from rocksalt.workflows.same_name import refuse_other_content
     from rocksalt.workflows.settings import load_settings
 
     campaign = _load(campaign_file, calculator)
-    check_engines(campaign)
+    record = _record(calculator)
+    findings = Findings() if record else preflight(campaign)
+    findings.refuse(str(campaign_file))
     job_store = _open(store, campaign, exists=False)
     if not replace:
         refuse_other_content(job_store, campaign)
@@ -268,35 +328,44 @@ def run(
     submit_command.take_in(job_store, messages)
     for note in campaign.notes:
         _say(messages, f"note: {note}")
+    for warning in findings.warnings:
+        _say(messages, f"warning: {warning}")
     with _stop_on_ctrl_c(messages) as stop, _ProgressDisplay(messages) as display:
         outcome = run_campaign(
             campaign,
             job_store,
             n_workers=workers or load_settings().workers,
             retry_failed=retry_failed,
+            record=record,
             stopping=lambda: stop.asked,
             on_plan=display.start,
             on_result=display.advance,
+            on_wait=display.wait,
         )
-    _print_outcome(messages, campaign, outcome, campaign_file)
+    did = "replayed" if record else "done now"
+    _print_outcome(messages, campaign, outcome, campaign_file, did)
     assert outcome.ranking is not None
-    _print_ranking(outcome.ranking, output, reasons=False)
+    _print_ranking(campaign, outcome.ranking, output, outcome.triage)
     if outcome.interrupted:
         raise typer.Exit(130)
-    if outcome.failed:
+    if outcome.failed or outcome.lacking:
         raise typer.Exit(1)
 
 
 def _print_outcome(
-    messages: Console, campaign: Campaign, outcome: Outcome, campaign_file: Path
+    messages: Console, campaign: Campaign, outcome: Outcome, campaign_file: Path, did: str
 ) -> None:
+    from rocksalt.workflows.replay import lacking_in_words
+
     _say(
         messages,
-        f"{campaign.name}: {outcome.n_computed} calculations done now, "
+        f"{campaign.name}: {outcome.n_computed} calculations {did}, "
         f"{outcome.n_reused} reused, {len(outcome.failed)} failed, {outcome.n_planned} in all",
     )
     for what, why in outcome.failed:
         _say(messages, f"failed: {what}: {why}")
+    for line in [*outcome.remarks, *lacking_in_words(outcome.lacking)]:
+        _say(messages, line)
     if outcome.interrupted:
         _say(messages, f"stopped: go on with 'rocksalt run {campaign_file}'")
 
@@ -347,6 +416,7 @@ class _ProgressDisplay:
         self.tasks: dict[tuple[str, str], TaskID] = {}
         self.stage_of: dict[str, str] = dict(STAGE_OF_ROLE)
         self.n_todo = self.n_done = self.n_failed = 0
+        self.n_waiting = 0
         self.begun = self.said = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -358,7 +428,7 @@ class _ProgressDisplay:
 
     def start(self, plan: Plan, todo: list[Calculation]) -> None:
         """Make the bars."""
-        self.n_todo = len(todo)
+        self.n_todo += len(todo)
         n_there = len(plan.calculations) - len(todo)
         _say(
             self.messages,
@@ -369,6 +439,12 @@ class _ProgressDisplay:
             self.tasks[stage, engine] = self.bars.add_task(
                 f"{stage} {engine}", total=total, start=False
             )
+
+    def wait(self, n: int) -> None:
+        """Say for how many calculations of other runs this one waits, when that changes."""
+        if n != self.n_waiting:
+            self.n_waiting = n
+            _say(self.messages, f"{n} calculations left, which another run is at: waiting for it")
 
     def advance(self, document: CalculationDoc) -> None:
         """Count one result."""
@@ -401,10 +477,10 @@ def status(
 
     Example: rocksalt status quickstart
     """
-    from rocksalt.stores.query import load_campaign_doc
-    from rocksalt.stores.records import campaign_names, load_summaries
+    from rocksalt.stores.query import load_campaign_keys
+    from rocksalt.stores.records import campaign_names, load_states, load_summaries
     from rocksalt.workflows.campaign import STAGE_OF_ROLE
-    from rocksalt.workflows.run import live_run
+    from rocksalt.workflows.run import live_runs
 
     out = console()
     job_store = _open(store, exists=True)
@@ -413,31 +489,34 @@ def status(
     if not names:
         raise RocksaltError("the store holds no campaign: start one with 'rocksalt run CAMPAIGN'")
     for each in names:
-        document = load_campaign_doc(job_store, each)
-        there = load_summaries(job_store, document.all_keys)
-        run = live_run(job_store, each)
-        idle = run.n_workers if run else 0
+        keys_of = load_campaign_keys(job_store, each)
+        states = load_states(
+            job_store, (k for r in keys_of.values() for keys in r.values() for k in keys)
+        )
+        runs = live_runs(job_store, each)
+        idle = sum(run.n_workers for run in runs)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("stage", "engine", "of", "done", "running", "waiting", "failed"):
             table.add_column(heading, justify="left" if heading in {"stage", "engine"} else "right")
         planned: dict[tuple[str, str], list[str]] = {}
-        for engine, roles in document.keys.items():
+        for engine, roles in keys_of.items():
             for role, members in roles.items():
                 planned.setdefault((STAGE_OF_ROLE[role], engine), []).extend(members)
         for (stage, engine), keys in planned.items():
-            found = [there[key] for key in keys if key in there]
-            failed = sum(s.state == "failed" for s in found)
+            found = [states[key] for key in keys if key in states]
+            failed = found.count("failed")
             left = len(keys) - len(found)
             running = min(idle, left)  # workers take calculations in the order of the plan
             idle -= running
             numbers = (len(keys), len(found) - failed, running, left - running, failed)
             table.add_row(stage, engine, *(str(n) for n in numbers))
-        state = f"running (process {run.pid})" if run else "not running"
+        processes = ", ".join(str(run.pid) for run in runs)
+        state = f"running (process {processes})" if runs else "not running"
         _say(out, f"{each}: {state}")
         out.print(table)
-        for summary in there.values():
-            if summary.state == "failed":
-                _say(out, f"failed: {summary.label} with {summary.engine}: {summary.error}")
+        failures = load_summaries(job_store, (k for k, s in states.items() if s == "failed"))
+        for summary in failures.values():
+            _say(out, f"failed: {summary.label} with {summary.engine}: {summary.error}")
         submit_command.print_queue(out, job_store, each, launchpad)
 
 
@@ -453,11 +532,13 @@ def results(
     Example: rocksalt results quickstart --format json
     """
     from rocksalt.workflows.run import stored_results
+    from rocksalt.workflows.triage import load_triage
 
     job_store = _open(store, exists=True)
     submit_command.take_in(job_store, console(stderr=True))
-    _, derived = stored_results(job_store, _only_campaign(job_store, name))
-    _print_ranking(derived.ranking, output, reasons=reasons)
+    campaign, derived = stored_results(job_store, _only_campaign(job_store, name))
+    triage = load_triage(job_store, campaign) if campaign.triage else None
+    _print_ranking(campaign, derived.ranking, output, triage, reasons=reasons)
 
 
 def _only_campaign(store: JobStore, name: str | None) -> str:
@@ -472,15 +553,25 @@ def _only_campaign(store: JobStore, name: str | None) -> str:
     raise RocksaltError(f"the store holds {len(names)} campaigns: {listed}")
 
 
-def _print_ranking(ranking: Any, output: OutputFormat, *, reasons: bool) -> None:
+def _print_ranking(
+    campaign: Campaign,
+    ranking: RankingDoc,
+    output: OutputFormat,
+    triage: TriageDoc | None,
+    *,
+    reasons: bool = False,
+) -> None:
     from rocksalt.workflows import tables
 
     if output is OutputFormat.json:
-        print(tables.ranking_json(ranking))
+        print(tables.ranking_json(ranking, triage))
     elif output is OutputFormat.csv:
         print(tables.ranking_csv(ranking), end="")
     else:
-        console().print(tables.ranking_table(ranking, reasons=reasons))
+        table = tables.ranking_table if campaign.fractions else tables.formation_table
+        console().print(table(ranking, reasons=reasons))
+        if triage is not None:
+            console().print(tables.triage_table(triage))
 
 
 @app.command()
@@ -496,6 +587,14 @@ def query(
     formula: Annotated[str | None, typer.Option(help="Reduced formula, e.g. MnO.")] = None,
     chemsys: Annotated[str | None, typer.Option(help="Chemical system, e.g. Mn-O-Ti.")] = None,
     state: Annotated[str | None, typer.Option(help="done|failed")] = None,
+    stability: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="EV",
+            help="Energy above the hull at most, eV per atom; needs the stage hull.",
+        ),
+    ] = None,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="MongoDB filter as JSON, instead of the words.")
     ] = None,
@@ -513,10 +612,12 @@ def query(
     from rocksalt.stores.query import (
         DEFAULT_PROPERTIES,
         calculation_filter,
+        check_filter,
         check_properties,
         parse_filter,
         query_calculations,
     )
+    from rocksalt.stores.stability import ABOVE_HULL
     from rocksalt.workflows import tables
 
     if engine is not None:
@@ -536,9 +637,13 @@ def query(
     if filter_ is not None and any(v is not None for v in words.values()):
         raise RocksaltError("--filter goes alone: put everything into it, or use the words")
     criteria = parse_filter(filter_) if filter_ is not None else calculation_filter(**words)  # type: ignore[arg-type]  # a dict of mixed types
+    check_filter(criteria)
     criteria.setdefault("metadata.kind", "calculation")
     names = list(DEFAULT_PROPERTIES) if properties is None else check_properties(properties)
-    rows = query_calculations(_open(store, exists=True), criteria, names, campaign, limit)
+    if stability is not None and properties is None:
+        names.append(ABOVE_HULL)
+    job_store = _open(store, exists=True)
+    rows = query_calculations(job_store, criteria, names, campaign, limit, stability)
     if output is OutputFormat.json:
         print(json.dumps(rows, indent=2))
     elif output is OutputFormat.csv:
@@ -570,18 +675,21 @@ def report(
     from rocksalt.workflows.provenance import provenance
     from rocksalt.workflows.report import build_report
     from rocksalt.workflows.run import stored_results
+    from rocksalt.workflows.triage import load_triage
 
     job_store = _open(store, exists=True)
     submit_command.take_in(job_store, console(stderr=True))
     campaign, derived = stored_results(job_store, _only_campaign(job_store, name))
+    engines = "; ".join(str(engine["version"]) for engine in derived.ranking.engines.values())
     page = build_report(
         derived.ranking,
         derived.mixings,
         derived.formations,
-        provenance=provenance(campaign),
+        provenance={**provenance(campaign), "Engines": engines},
         hulls=derived.hulls,
         series=derived.series,
         vacancies=derived.vacancies,
+        triage=load_triage(job_store, campaign) if campaign.triage else None,
     )
     try:
         output.write_text(page, encoding="utf-8")

@@ -5,10 +5,10 @@ The science is in `rocksalt.screening`; here numbers are found, handed over, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from rocksalt.screening.criteria import (
     Criterion,
@@ -20,7 +20,7 @@ from rocksalt.screening.criteria import (
     pareto_fronts,
     stage_rules,
 )
-from rocksalt.screening.elements import host_cations
+from rocksalt.screening.elements import host_cations, mixture_formula
 from rocksalt.screening.formation import rock_salt_formation
 from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
@@ -54,6 +54,8 @@ from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.plan_stages import layered_dopants
 from rocksalt.workflows.results import Results, by_prototype, reference
 
+_Doc = TypeVar("_Doc", FormationEnergyDoc, MixingDoc)
+
 
 def formation_energy(results: Results, engine: str, cation: str) -> FormationEnergyDoc:
     """Return the formation energy of one rock-salt oxide with one engine.
@@ -63,7 +65,9 @@ def formation_energy(results: Results, engine: str, cation: str) -> FormationEne
     scale = get_engine(engine).scale
     metal = reference(results, engine, "element", cation)
     oxygen = reference(results, engine, "oxygen")
-    primitive = [s for s in results.of(engine, "end-member", cation) if s.nsites == 2]
+    primitive = [
+        s for s in results.of(engine, "end-member", cation) if s.prototype in PRIMITIVE_ROCK_SALTS
+    ]
     best = min(primitive, key=lambda s: (s.energy_ev_per_atom or 0.0, s.key), default=None)
     lowest = results.lowest(engine, "end-member", cation)
     missing = [
@@ -132,7 +136,7 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
         ]
         keys += [s.key for s in mixtures]
         if not mixtures:
-            missing.append(f"{dopant}{fraction:g}{host}{1 - fraction:g}O with {engine}")
+            missing.append(f"{mixture_formula(dopant, host, fraction)} with {engine}")
         elif ends[dopant] is not None and ends[host] is not None:
             points.append(_mixing_point(mixtures, ends, dopant, host, fraction, scale.name))
     assessment = None
@@ -222,22 +226,44 @@ def _assessed(assessment: MixingAssessment | None) -> dict[str, Any]:
     }
 
 
+def deciding(
+    campaign: Campaign, documents: Iterable[_Doc], is_whole: Callable[[_Doc], bool]
+) -> list[_Doc]:
+    """Return which of some documents a verdict is made of.
+
+    That of the engine which a triage trusts, alone, where it is whole; otherwise those of the
+    engines that screen.
+    """
+    found = list(documents)
+    if campaign.triage is None:
+        return found
+    trusted = campaign.engines[-1]
+    whole = [d for d in found if d.engine == trusted and is_whole(d)]
+    return whole or [d for d in found if d.engine != trusted]
+
+
 def pair_over_engines(
     campaign: Campaign, dopant: str, host: str, mixings: Iterable[MixingDoc]
 ) -> dict[str, Any]:
-    """Return mean, uncertainty, solubility and verdict of one pair over all engines."""
-    computed = [m for m in mixings if m.points]
+    """Return mean, uncertainty, solubility and verdict of one pair over the engines that decide."""
+    computed = deciding(campaign, [m for m in mixings if m.points], lambda m: not m.missing)
+    thresholds = campaign.thresholds
+    if campaign.triage is not None and [m.engine for m in computed] == campaign.engines[-1:]:
+        floor = thresholds.deciding_mixing_uncertainty_ev_per_cation
+        thresholds = thresholds.model_copy(
+            update={"one_engine_mixing_uncertainty_ev_per_cation": floor}
+        )
     by_engine = {
         m.engine: [PointValue(p.fraction, p.value, p.uncertainty) for p in m.points]
         for m in computed
     }
     if not by_engine:
         return {"enthalpy_ev_per_cation": [], "uncertainty_ev_per_cation": None, **_assessed(None)}
-    combined = combine_engines(by_engine, campaign.thresholds)
+    combined = combine_engines(by_engine, thresholds)
     assessment = assess_mixing(
         combined,
         campaign.temperature,
-        campaign.thresholds,
+        thresholds,
         dopant,
         host,
         [m.verdict for m in computed],
@@ -269,6 +295,7 @@ def candidate(
     """
     formations = [f for f in formations if f.cation == dopant]
     mixings = [m for m in mixings if m.dopant == dopant]
+    deciding_formations = deciding(campaign, formations, lambda f: f.reduction_dmu_o_ev is not None)
     hosts = {
         host: pair_over_engines(campaign, dopant, host, [m for m in mixings if m.host == host])
         for host in campaign.hosts
@@ -278,7 +305,7 @@ def candidate(
         dopant,
         {
             f.engine: f.reduction_dmu_o_ev
-            for f in formations
+            for f in deciding_formations
             if f.reduction_dmu_o_ev is not None and get_engine(f.engine).scale.is_known
         },
         campaign.thresholds,
@@ -408,6 +435,8 @@ def _window_edges(
 
 def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict[str, Any]:
     """Return the energy above the hull at the fraction that the verdict on mixing asks for."""
+    if not campaign.fractions:
+        return {}
     fraction = min(campaign.fractions, key=lambda x: (abs(x - campaign.thresholds.solubility), x))
     values, products = {}, {}
     for hull in hulls:
@@ -420,6 +449,9 @@ def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict
     return {"fraction": fraction, "value": values, "decomposition": products}
 
 
+PRIMITIVE_ROCK_SALTS = {"rock-salt", "rock-salt small", "rock-salt large"}
+"""Starts that stay rock salt; in larger cells it may leave its symmetry."""
+
 STRONG_ATTRACTION_EV_PER_CATION = -0.1
 """Below this, mixing is more than size and bond energy: a cation reduces the other."""
 
@@ -430,7 +462,13 @@ DISTORTION_EV_PER_FORMULA = 0.05
 def _mixing_json(document: MixingDoc) -> dict[str, Any]:
     return {
         "enthalpy_ev_per_cation": [
-            {"fraction": p.fraction, "value": p.value, "spread": p.spread, "lowest": p.lowest}
+            {
+                "fraction": p.fraction,
+                "value": p.value,
+                "spread": p.spread,
+                "lowest": p.lowest,
+                "uncertainty": p.uncertainty,
+            }
             for p in document.points
         ],
         "solubility_limit": document.solubility_limit,
@@ -476,9 +514,18 @@ def _objectives(candidate: CandidateDoc) -> tuple[float | None, ...]:
 
 
 def rank(
-    campaign: Campaign, candidates: Iterable[CandidateDoc], counts: Mapping[str, Any]
+    campaign: Campaign,
+    candidates: Iterable[CandidateDoc],
+    counts: Mapping[str, Any],
+    versions: Mapping[str, Collection[str]] | None = None,
 ) -> RankingDoc:
-    """Put candidates in order: by verdict, Pareto front, then the largest mean mixing enthalpy."""
+    """Put candidates in order: by verdict, Pareto front, then the largest mean mixing enthalpy.
+
+    Parameters
+    ----------
+    versions
+        Of each engine as its calculations say; the installed one stands for an engine without any.
+    """
     ordered = sorted(
         with_fronts(candidates),
         key=lambda c: (
@@ -493,7 +540,7 @@ def rank(
     for name in campaign.engines:
         engine = get_engine(name)
         engines[name] = {
-            "version": engine.version,
+            "version": " and ".join(sorted((versions or {}).get(name, ()))) or engine.version,
             "energy_scale": engine.scale.name,
             "correction": engine.scale.correction,
             "description": engine.scale.description,
@@ -543,15 +590,18 @@ def derive(
         The user's own phases, for the hulls that are on their scale.
     """
     results = Results(summaries, user_entries)
+    screening = set(campaign.screening_engines)
     formations = [
-        formation_energy(results, engine, cation)
+        found
         for cation in campaign.cations
         for engine in campaign.engines
+        if (found := formation_energy(results, engine, cation)).rock_salt or engine in screening
     ]
     mixings = [
-        mixing(campaign, results, engine, dopant, host)
+        pair
         for dopant, host in campaign.pairs
         for engine in campaign.engines
+        if (pair := mixing(campaign, results, engine, dopant, host)).points or engine in screening
     ]
     hulls = hulls_of(campaign, results, campaign.screened)
     series, vacancies = layered_docs(campaign, results)
@@ -560,7 +610,7 @@ def derive(
     candidates = [
         candidate(campaign, d, formations, mixings, hulls, vacancies) for d in campaign.screened
     ]
-    ranking = rank(campaign, candidates, counts)
+    ranking = rank(campaign, candidates, counts, results.versions)
     return Derived(formations, mixings, hulls, series, vacancies, ranking, failed)
 
 
@@ -583,7 +633,7 @@ def layered_docs(campaign: Campaign, results: Results) -> tuple[list[SeriesDoc],
     """Return the series and the vacancies of the layered oxide, for the stages that there are."""
     series: list[SeriesDoc] = []
     vacancies: list[VacancyDoc] = []
-    for engine in campaign.engines:
+    for engine in campaign.screening_engines:
         if "lithium-deficient" in campaign.stages:
             series += series_docs(campaign, results, engine)
         if "oxygen-vacancy" in campaign.stages:

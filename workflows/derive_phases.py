@@ -280,7 +280,8 @@ def hull_docs(campaign: Campaign, results: Results, dopant: str) -> list[HullDoc
     documents = []
     for host in (h for d, h in campaign.pairs if d == dopant):
         documents += [
-            pair_hull_doc(campaign, results, engine, dopant, host) for engine in campaign.engines
+            pair_hull_doc(campaign, results, engine, dopant, host)
+            for engine in campaign.screening_engines
         ]
         documents.append(measured_hull_doc(dopant, host))
     return documents

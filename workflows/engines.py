@@ -6,14 +6,19 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ase.calculators.calculator import Calculator
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.screening.scales import EnergyScale, energy_scale
+from rocksalt.screening.scales import DFT_PROTOCOLS, EnergyScale, energy_scale
+
+if TYPE_CHECKING:
+    from rocksalt.workflows.dft.task import DftTask
+    from rocksalt.workflows.relaxer import RelaxationResult
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,27 @@ class Engine:
     module
         What must be importable.
     make
-        Returns a new ASE calculator.
+        Returns a new ASE calculator, of a potential.
+    relax_dft
+        Relaxes a structure with a DFT code.
     """
 
     name: str
     model_version: str
     package: str | None
     module: str | None
-    make: Callable[[], Calculator]
+    make: Callable[[], Calculator] | None = None
+    relax_dft: Callable[[DftTask], RelaxationResult] | None = None
+
+    @property
+    def is_dft(self) -> bool:
+        """Whether it is a DFT code."""
+        return self.relax_dft is not None
+
+    @property
+    def code(self) -> str:
+        """The name before the colon: that of the settings of a DFT code."""
+        return self.name.split(":")[0]
 
     @property
     def scale(self) -> EnergyScale:
@@ -71,6 +89,8 @@ class Engine:
 
 
 def _install_command(package: str | None) -> str:
+    if package == "gpaw":
+        return "pip install 'rocksalt[dft]' (its system libraries: docs/dft.md)"
     if package in {"chgnet", "sevenn"}:
         return "pip install 'rocksalt[mlip]'"
     return f"pip install {(package or '').replace('.', '-')}"
@@ -98,6 +118,15 @@ def _mock() -> Calculator:
     from rocksalt.workflows.mock import MockCalculator
 
     return MockCalculator()
+
+
+def _dft(code: str, protocol: str) -> Callable[[DftTask], RelaxationResult]:
+    def relax_dft(task: DftTask) -> RelaxationResult:
+        module = import_module(f"rocksalt.workflows.dft.{code}")
+        found: RelaxationResult = module.relax_dft(task, protocol)
+        return found
+
+    return relax_dft
 
 
 def _atomate2(name: str) -> Callable[[], Calculator]:
@@ -132,13 +161,26 @@ _OWN = {
             _sevennet("7net-mf-0", "R2SCAN"),
         ),
         Engine("mock", "1", None, None, _mock),
+        *(
+            Engine(
+                f"{code}:{protocol}",
+                f"PBE {protocol}",
+                package,
+                module,
+                relax_dft=_dft(code, protocol),
+            )
+            for code, package, module in (("gpaw", "gpaw", "gpaw"), ("espresso", None, None))
+            for protocol in DFT_PROTOCOLS[code]
+        ),
+        Engine("vasp", "MP sets", None, None, relax_dft=_dft("vasp", "mp")),
     )
 }
 
-COMMITTEE = tuple(name for name in _OWN if name != "mock")
+COMMITTEE = tuple(e.name for e in _OWN.values() if e.name != "mock" and not e.is_dft)
 """All potentials whose weights come with a package: the mean of their dHmix is the better guess."""
 
 _ALIASES = {"sevennet-mf-0": "sevennet-mf-0:pbe", "sevennet-mf-0:PBE": "sevennet-mf-0:pbe"}
+_ALIASES |= {code: f"{code}:balanced" for code in DFT_PROTOCOLS}
 _ALIASES["sevennet-mf-0:R2SCAN"] = "sevennet-mf-0:r2scan"
 
 
@@ -209,6 +251,8 @@ def get_calculator(name: str) -> Calculator:
     """
     engine = get_engine(name)
     engine.check_installed()
+    if engine.make is None:
+        raise RocksaltError(f"engine {name!r} is a DFT code: it gives no calculator of its own")
     try:
         return engine.make()
     except RocksaltError:

@@ -1,7 +1,8 @@
 """Run calculations in worker processes; the caller gets each result as it is finished.
 
 A worker holds one calculation at a time. It ends with its parent, ignores Ctrl-C and SIGTERM (the
-parent decides), and when it dies its calculation is tried once more.
+parent decides), and when it dies its calculation is tried once more. Its end closes a pipe, so that
+the parent learns of it at once and needs no sign of life.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def compute(
     Parameters
     ----------
     calculations
-        Each at most once.
+        Each at most once. The next one is asked for when a worker is free.
     n_workers
         Number of processes. 1 computes in this process.
     stopping
@@ -75,11 +76,13 @@ class _Pool:
     def __init__(
         self, calculations: Iterable[Calculation], n_workers: int, stopping: Callable[[], bool]
     ) -> None:
-        self.todo = deque(calculations)
+        self.todo = iter(calculations)
+        self.again: deque[Calculation] = deque()
         self.attempts: dict[str, int] = {}
+        self.n_workers = n_workers
         self.stopping = stopping
         self.context = mp.get_context("spawn")
-        self.workers = [self._start() for _ in range(min(n_workers, len(self.todo)))]
+        self.workers: list[_Worker] = []
 
     def _start(self) -> _Worker:
         here, there = self.context.Pipe()
@@ -96,8 +99,9 @@ class _Pool:
 
     def run(self) -> Iterator[CalculationDoc]:
         try:
-            for worker in self.workers:
-                self._give(worker)
+            while len(self.workers) < self.n_workers and (first := self._next()):
+                self.workers.append(self._start())
+                self._give(self.workers[-1], first)
             while any(worker.calculation for worker in self.workers):
                 busy = {w.pipe: w for w in self.workers if w.calculation}
                 for pipe in wait(list(busy), timeout=POLL_S):
@@ -111,13 +115,16 @@ class _Pool:
                 worker.process.kill()
                 worker.process.join()
 
-    def _give(self, worker: _Worker) -> None:
-        """Hand the next calculation to a worker, or leave it without one."""
-        worker.calculation = None
-        if self.todo and not self.stopping():
-            calculation = self.todo.popleft()
+    def _next(self) -> Calculation | None:
+        if self.stopping():
+            return None
+        return self.again.popleft() if self.again else next(self.todo, None)
+
+    def _give(self, worker: _Worker, calculation: Calculation | None) -> None:
+        """Hand a calculation to a worker, or leave it without one."""
+        worker.calculation = calculation
+        if calculation is not None:
             self.attempts[calculation.key] = self.attempts.get(calculation.key, 0) + 1
-            worker.calculation = calculation
             with contextlib.suppress(OSError):  # a dead worker shows when its pipe is read
                 worker.pipe.send(calculation)
 
@@ -131,7 +138,7 @@ class _Pool:
             return
         if isinstance(answer, RocksaltError):
             raise answer
-        self._give(worker)
+        self._give(worker, self._next())
         yield answer
 
     def _replace(self, worker: _Worker, calculation: Calculation) -> Iterator[CalculationDoc]:
@@ -140,7 +147,7 @@ class _Pool:
         code = worker.process.exitcode
         worker.pipe.close()
         if self.attempts[calculation.key] < MAX_ATTEMPTS:
-            self.todo.appendleft(calculation)
+            self.again.append(calculation)
         else:
             cause = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             yield failed_document(
@@ -148,7 +155,7 @@ class _Pool:
             )
         fresh = self._start()
         worker.process, worker.pipe = fresh.process, fresh.pipe
-        self._give(worker)
+        self._give(worker, self._next())
 
 
 def _work(pipe: Connection, parent: int) -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from jobflow import Flow, JobStore
+from pymongo.errors import OperationFailure
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
-from rocksalt.stores.addresses import hide_password
+from rocksalt.stores.addresses import hide_password, place_of
 from rocksalt.workflows.batches import BATCH_KIND
 from rocksalt.workflows.queues import JobState, QueuedJob, SubmissionDoc
 
@@ -47,6 +48,12 @@ _FIELDS = (
     "spec._exception_details._stacktrace",
 )
 _ASSIGNER = {"next_fw_id", "next_launch_id"}
+_IS_IT_UP = "is the server up, and are host, port, TLS and user right?"
+_REMEDIES = {
+    13: "its user may not do that: ask for the role readWrite on its database",
+    18: "the server refuses this user with this password: correct username, password and authsource",
+}
+"""By MongoDB's error code."""
 
 
 def check_installed() -> None:
@@ -101,13 +108,15 @@ class OpenLaunchpad:
     launchpad: LaunchPad
 
 
-def open_launchpad(given: Path | None = None) -> OpenLaunchpad:
+def open_launchpad(given: Path | None = None, *, to_write: bool = False) -> OpenLaunchpad:
     """Connect to a LaunchPad and check that it can be used.
 
     Parameters
     ----------
     given
         The LaunchPad file; the one that FireWorks is configured with when not given.
+    to_write
+        Also check that its user may change it.
 
     Raises
     ------
@@ -119,14 +128,21 @@ def open_launchpad(given: Path | None = None) -> OpenLaunchpad:
     settings = _read(file)
     options = dict(settings.get("mongoclient_kwargs") or {})
     options.setdefault("serverSelectionTimeoutMS", int(ANSWER_S * 1000))
+    options.setdefault("journal", True)  # what was submitted outlives a killed server
     # FireWorks' log lines would stand between the results on stdout.
     settings |= {"mongoclient_kwargs": options, "strm_lvl": "CRITICAL"}
-    with _one_line(f"LaunchPad file {file}", "correct it; 'lpad init' writes one"):
-        from fireworks import LaunchPad
+    from fireworks import LaunchPad
 
+    try:
         launchpad = LaunchPad.from_dict(settings)
+    except Exception as error:  # FireWorks' and pymongo's, about whichever key is wrong
+        what, remedy = f"LaunchPad file {file}", "correct it; 'lpad init' writes one"
+        raise _in_one_line(error, what, remedy) from error
     try:
         _check_usable(launchpad, file)
+        if to_write:
+            with launchpad_errors(file):  # deletes nothing
+                launchpad.workflows.delete_many({"nodes": "rocksalt: never stored"})
     except BaseException:
         launchpad.connection.close()
         raise
@@ -164,23 +180,26 @@ def _read(file: Path) -> dict[str, Any]:
     return settings
 
 
-@contextmanager
-def _one_line(what: str, remedy: str) -> Iterator[None]:
-    try:
-        yield
-    except RocksaltError:
-        raise
-    except Exception as error:  # pymongo and FireWorks have many
-        text = hide_password(" ".join(str(error).split()))
-        reason = text.partition(" (configured timeouts")[0][:200]
-        raise RocksaltError(f"{what}: {type(error).__name__}: {reason}: {remedy}") from error
+def _in_one_line(error: Exception, what: str, remedy: str) -> RocksaltError:
+    text = hide_password(" ".join(str(error).split()))
+    reason = text.partition(" (configured timeouts")[0][:200]
+    return RocksaltError(f"{what}: {type(error).__name__}: {reason}: {remedy}")
 
 
 @contextmanager
 def launchpad_errors(file: Path) -> Iterator[None]:
     """Turn what pymongo raises into one line."""
-    with _one_line(f"LaunchPad {file}", "is the server up, and are host, port and user right?"):
+    try:
         yield
+    except OperationFailure as error:
+        remedy = _REMEDIES.get(error.code or 0)
+        if remedy is None:
+            raise _in_one_line(error, f"LaunchPad {file}", _IS_IT_UP) from error
+        raise RocksaltError(f"LaunchPad {file}: {remedy}") from error
+    except RocksaltError:
+        raise
+    except Exception as error:  # pymongo and FireWorks have many
+        raise _in_one_line(error, f"LaunchPad {file}", _IS_IT_UP) from error
 
 
 class FireworksQueue:
@@ -192,9 +211,8 @@ class FireworksQueue:
         The LaunchPad.
     store
         Where results go.
-    own_store
-        Whether workers open the JOB_STORE of their own jobflow configuration instead of getting
-        the address of ``store`` from the LaunchPad.
+    carried
+        What the LaunchPad holds of that store (see `store_for_workers`); not needed to look.
     category, worker
         By engine, or under ``None`` for all: FireWorks' ``_category`` and ``_fworker``.
     lost_after_s
@@ -206,15 +224,16 @@ class FireworksQueue:
         opened: OpenLaunchpad,
         store: JobStore,
         *,
-        own_store: bool = False,
+        carried: JobStore | None = None,
         category: Mapping[str | None, str] | None = None,
         worker: Mapping[str | None, str] | None = None,
         lost_after_s: float | None = None,
     ) -> None:
         self.file = opened.file
         self.launchpad = opened.launchpad
-        self.store = None if own_store else store
-        self.store_id = digest(hide_password(store.docs_store.name))
+        self.carried = carried
+        docs = store.docs_store  # the same for every way to write its address
+        self.store_id = digest(f"{place_of(docs.name)} {getattr(docs, 'collection_name', '')}")
         self.options = {"_category": category or {}, "_fworker": worker or {}}
         if lost_after_s is None:
             from fireworks.fw_config import RUN_EXPIRATION_SECS
@@ -324,7 +343,7 @@ class FireworksQueue:
             job.update_config({"manager_config": spec})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Some jobs are not connected", UserWarning)
-            workflow = flow_to_workflow(flow, self.store)  # type: ignore[arg-type]  # None will do
+            workflow = flow_to_workflow(flow, self.carried)  # type: ignore[arg-type]  # None will do
         with launchpad_errors(self.file), open(os.devnull, "w") as nowhere:
             self.launchpad.fireworks.create_index("spec.campaign")
             # Stores workflows before fireworks, so that no worker finds one without the other.

@@ -11,6 +11,7 @@ from jobflow import JobStore
 from pydantic import ValidationError
 
 from rocksalt.stores.documents import CalculationDoc
+from rocksalt.stores.query import load_campaign_doc
 from rocksalt.stores.records import calculation_record, campaign_names, load_states, save_many
 from rocksalt.workflows.batches import BATCH_KIND
 from rocksalt.workflows.run import save_derived, stored_results
@@ -28,7 +29,7 @@ class Harvest:
     n_batches, n_calculations
         Outputs taken in, and documents that they gave.
     campaigns
-        Whose derived documents were made anew.
+        Whose derived documents were made anew: all that have one of these calculations.
     unreadable
         Outputs that were left where they are, and why.
     """
@@ -42,9 +43,10 @@ class Harvest:
 def harvest(store: JobStore, campaign: str | None = None) -> Harvest:
     """Turn outputs of batch jobs into documents of calculations, and derive what follows.
 
-    An output is taken in one by one; afterwards it holds the keys of its calculations only. A
+    Outputs are taken in one by one; afterwards they hold the keys of their calculations only. A
     finished calculation is never replaced, a failed one by any later result. Stopped at any
-    moment and started again, the outcome is the same.
+    moment and started again, the outcome is the same. Of an output that cannot be read whole, what
+    can be read is taken in.
 
     Parameters
     ----------
@@ -54,25 +56,46 @@ def harvest(store: JobStore, campaign: str | None = None) -> Harvest:
         Only outputs of this campaign. Calculations may serve other campaigns too.
     """
     done = Harvest()
-    touched = set()
+    taken: set[str] = set()
+    emptied = []
+    spoilt = []
     for batch in _outputs(store, campaign):
-        try:
-            documents = _documents(batch)
-        except (ValidationError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            done.unreadable.append((f"{batch.get('name')} {batch['uuid']}", reason))
-            continue
+        documents, reason = _documents(batch)
         fresh = _not_stored(store, documents)
         save_many(store, [calculation_record(document) for document in fresh])
-        save_many(store, [_emptied(batch, documents)])
-        done.n_batches += 1
         done.n_calculations += len(fresh)
-        touched.add(batch["metadata"].get("campaign"))
-    for name in sorted(touched & set(campaign_names(store)) if touched else ()):
-        settings, derived = stored_results(store, name)
-        save_derived(store, settings, derived)
-        done.campaigns.append(name)
+        taken |= {document.key for document in fresh}
+        if reason is None:
+            taken |= {document.key for document in documents}
+            emptied.append(_emptied(batch, documents))
+        else:
+            what = f"{batch.get('name')} {batch['uuid']}"
+            keys = batch["metadata"].get("keys")
+            spoilt.append((what, reason, keys, _emptied(batch, documents)))
+    for what, reason, keys, record in spoilt:
+        if keys and len(load_states(store, keys)) == len(keys):  # computed once more since
+            emptied.append(record)
+        else:
+            done.unreadable.append((what, reason))
+    done.n_batches = len(emptied)
+    if taken:
+        done.campaigns = _derive(store, taken)
+    # Last, so that a harvest that was stopped before finds all that it has not finished.
+    if emptied:
+        save_many(store, emptied)
     return done
+
+
+def _derive(store: JobStore, keys: set[str]) -> list[str]:
+    """Make the derived documents of all campaigns anew that have one of the calculations."""
+    names = [
+        name
+        for name in campaign_names(store)
+        if not keys.isdisjoint(load_campaign_doc(store, name).all_keys)
+    ]
+    for name in names:
+        save_derived(store, *stored_results(store, name))
+    return names
 
 
 def _outputs(store: JobStore, campaign: str | None) -> Iterator[dict[str, Any]]:
@@ -90,8 +113,19 @@ def _outputs(store: JobStore, campaign: str | None) -> Iterator[dict[str, Any]]:
             yield batch
 
 
-def _documents(batch: Mapping[str, Any]) -> list[CalculationDoc]:
-    return [_document(output) for output in batch["output"]["calculations"]]
+def _documents(batch: Mapping[str, Any]) -> tuple[list[CalculationDoc], str | None]:
+    """Return the calculations of an output that can be read, and why others cannot."""
+    documents, reason = [], None
+    try:
+        outputs = list(batch["output"]["calculations"])
+    except (KeyError, TypeError):
+        return [], "it holds no calculations"
+    for output in outputs:
+        try:
+            documents.append(_document(output))
+        except (ValidationError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
+    return documents, reason
 
 
 def _document(output: Mapping[str, Any]) -> CalculationDoc:

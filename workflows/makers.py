@@ -93,6 +93,7 @@ def assess_dopant(
         vacancies=[v for v in vacancies if v.dopant in {None, dopant}],
         failed={s.key: f for s, f in zip(results.failed, failures(results), strict=True)},
         n_calculations=len(summaries),
+        engine_versions={engine: sorted(v) for engine, v in results.versions.items()},
     )
 
 
@@ -106,6 +107,9 @@ def rank_dopants(
     """Put the dopants of a campaign, made of so many calculations, in order."""
     assessed = [DopantDoc.model_validate(d) for d in dopants]
     failed = {key: why for d in assessed for key, why in d.failed.items()}
+    versions: dict[str, set[str]] = {}
+    for engine, found in chain.from_iterable(d.engine_versions.items() for d in assessed):
+        versions.setdefault(engine, set()).update(found)
     counts = {
         "calculations": n_calculations,
         "done": n_calculations - len(failed),
@@ -116,7 +120,7 @@ def rank_dopants(
             *sorted(failed.values(), key=lambda f: (f["what"], f["why"])),
         ],
     }
-    return rank(campaign_from_dict(campaign), [d.candidate for d in assessed], counts)
+    return rank(campaign_from_dict(campaign), [d.candidate for d in assessed], counts, versions)
 
 
 @job(output_schema=SummaryBatchDoc)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from rocksalt.screening.elements import host_cations
 from rocksalt.screening.identity import structure_fingerprint
@@ -16,6 +17,7 @@ from rocksalt.screening.mixtures import (
     rock_salt_supercell,
 )
 from rocksalt.screening.prototypes import (
+    ROCK_SALT_SYMMETRY,
     Start,
     element_starts,
     oxygen_starts,
@@ -24,6 +26,7 @@ from rocksalt.screening.prototypes import (
 from rocksalt.stores.documents import Role
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.dft.planning import dft_calculations
 from rocksalt.workflows.plan_stages import (
     chemical_systems,
     hull_calculations,
@@ -77,7 +80,7 @@ class Plan:
 
 
 def make_plan(campaign: Campaign, user: UserPhases | None = None) -> Plan:
-    """Return the calculations of a campaign.
+    """Return the calculations of a campaign, with a triage those of the engines that screen.
 
     Parameters
     ----------
@@ -92,16 +95,26 @@ def make_plan(campaign: Campaign, user: UserPhases | None = None) -> Plan:
     plan = Plan(notes=campaign.notes)
     if user is None:
         user = load_user_phases(campaign.entries, chemical_systems(campaign))
-    first = campaign.engines[0]
-    structures = [
-        *reference_calculations(campaign, first),
-        *mixture_calculations(campaign, first),
-        *stage_calculations(campaign, first),
-        *user_calculations(campaign, first, user.structures),
-    ]
-    for engine in campaign.engines:  # structures and fingerprints are made once
-        for calculation in structures:
-            plan.add(calculation if engine == first else calculation.with_engine(engine))
+    base = Plan()
+    first = campaign.screening_engines[0]
+    for calculation in chain(
+        reference_calculations(campaign, first),
+        mixture_calculations(campaign, first),
+        stage_calculations(campaign, first),
+        user_calculations(campaign, first, user.structures),
+    ):
+        base.add(calculation)
+    for engine in campaign.screening_engines:  # starts and fingerprints are made once
+        settings = campaign.dft_settings(engine)
+        own: Iterable[Calculation] = base.calculations.values()
+        if settings is not None:
+            own, left_out = dft_calculations(own, engine, settings)
+            plan.notes += left_out
+        elif engine != first:
+            own = (calculation.with_engine(engine) for calculation in own)
+        for calculation in own:
+            plan.add(calculation)
+        plan.n_merged += base.n_merged
     return plan
 
 
@@ -167,7 +180,7 @@ def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterato
             label=f"{cation}O rock-salt, {name}",
             engine=engine,
             structure=cell,
-            fingerprint=structure_fingerprint(cell),
+            fingerprint=structure_fingerprint(cell, ROCK_SALT_SYMMETRY),
             prototype=f"rock-salt, {name}",
             relaxation=campaign.relaxation_settings(),
             cell=name,
@@ -184,17 +197,19 @@ def pair_calculations(
     campaign: Campaign, engine: str, dopant: str, host: str
 ) -> Iterator[Calculation]:
     """Yield the mixtures of one pair with one engine, at all fractions."""
+    relaxation = campaign.relaxation_settings()
     for fraction in campaign.fractions:
-        for arrangement in _arrangements(campaign, dopant, host, fraction):
-            formula = arrangement.structure.composition.reduced_formula
+        found = _arrangements(campaign, dopant, host, fraction)
+        formula = found[0].composition.reduced_formula  # the same for all of one fraction
+        for arrangement in found:
             yield Calculation(
                 role="mixture",
                 label=f"{formula} {arrangement.name}",
                 engine=engine,
-                structure=arrangement.structure,
+                structure=arrangement.start,
                 fingerprint=arrangement.fingerprint,
                 prototype=arrangement.name,
-                relaxation=campaign.relaxation_settings(),
+                relaxation=relaxation,
                 multiplicity=arrangement.multiplicity,
             )
 

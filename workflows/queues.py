@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -122,22 +122,30 @@ def only_unmarked(jobs: Iterable[QueuedJob], states: Mapping[str, str]) -> list[
     return [job for job in jobs if job.state == "lost" and all(k in states for k in job.keys)]
 
 
-def without_results(jobs: Iterable[QueuedJob], states: Mapping[str, str]) -> list[QueuedJob]:
-    """Return completed jobs with a calculation that the store does not have."""
-    return [
-        job for job in jobs if job.state == "completed" and any(k not in states for k in job.keys)
-    ]
+def without_results(jobs: Iterable[QueuedJob], missing: Container[str]) -> list[QueuedJob]:
+    """Return completed jobs with a calculation that is missing.
+
+    Parameters
+    ----------
+    missing
+        Calculations that neither the store nor the rest of the queue has.
+    """
+    return [job for job in jobs if job.state == "completed" and any(k in missing for k in job.keys)]
 
 
-def queue_table(jobs: Sequence[QueuedJob], states: Mapping[str, str]) -> Table:
+def queue_table(
+    jobs: Sequence[QueuedJob], states: Mapping[str, str], missing: Container[str]
+) -> Table:
     """Return the number of jobs in each state by stage and engine; states that none is in are out.
 
     Parameters
     ----------
     states
         'done' or 'failed' of the calculations that are stored.
+    missing
+        Calculations that neither the store nor the rest of the queue has.
     """
-    missing = {job.number for job in without_results(jobs, states)}
+    empty = {job.number for job in without_results(jobs, missing)}
     unfinished = {job.number for job in unfinished_failures(jobs, states)}
     rows: dict[tuple[str, str], Counter[str]] = {}
     for job in jobs:
@@ -145,7 +153,7 @@ def queue_table(jobs: Sequence[QueuedJob], states: Mapping[str, str]) -> Table:
         over = job.state in {"failed", "lost"} and job.number not in unfinished
         row = rows.setdefault((job.stage, job.engine), Counter())
         row["completed" if over else job.state] += 1
-        row["without results"] += job.number in missing
+        row["without results"] += job.number in empty
     seen = Counter[str]()
     for row in rows.values():
         seen += row
@@ -168,11 +176,15 @@ def failures_in_words(failed: Iterable[QueuedJob]) -> list[str]:
         groups.setdefault((job.state, job.stage, job.engine, cause), []).append(job.number)
     lines = []
     for (state, stage, engine, cause), numbers in groups.items():
-        listed = ", ".join(numbers[:_N_SHOWN]) + (" ..." if len(numbers) > _N_SHOWN else "")
         lines.append(
-            f"{state}: {counted(len(numbers), 'job')} {listed} ({stage} {engine}): {cause}"
+            f"{state}: {counted(len(numbers), 'job')} {listed(numbers)} ({stage} {engine}): {cause}"
         )
     return lines
+
+
+def listed(numbers: Sequence[str]) -> str:
+    """Return the first numbers of jobs, for a line."""
+    return ", ".join(numbers[:_N_SHOWN]) + (" ..." if len(numbers) > _N_SHOWN else "")
 
 
 def counted(number: int, noun: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize
 
+from rocksalt.screening.elements import holds_jahn_teller_cation
 from rocksalt.screening.errors import CalculationError, RocksaltError
 
 CLOSEST_DISTANCE = 0.5  # angstrom; atoms nearer than this overlap
@@ -84,6 +85,10 @@ class RelaxationResult:
         The one that reached the end point.
     cpu_s
         CPU seconds of the process.
+    method
+        How a DFT code computed it: functional, cutoff, k-mesh, U, moments, files.
+    warnings
+        What a reader must know of it.
     """
 
     atoms: Atoms
@@ -96,8 +101,10 @@ class RelaxationResult:
     converged: bool
     n_evaluations: int
     n_fallbacks: int
-    optimizer: Literal["L-BFGS-B", "FIRE"]
+    optimizer: Literal["L-BFGS-B", "FIRE", "BFGS", "E(V)", "none"]
     cpu_s: float
+    method: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def rattled(atoms: Atoms, settings: RelaxationSettings) -> Atoms:
@@ -295,10 +302,15 @@ class _Walk:
 
         An atom's elastic energy is about `STIFFNESS` times half its strain squared, eV, and
         the cell rows are n times the strain: their curvature is smaller by a factor of n.
+
+        Where a Jahn-Teller cation is to distort its octahedron the cell rows are taken as stiff as
+        the atoms', as FIRE takes them: a cell that gives way first expands before the octahedra
+        distort, and CrO with SevenNet-0 then stays undistorted, 100 meV per atom too high.
         """
         n = len(self.atoms)
         rows = np.full((len(self.latest.x), 1), STIFFNESS)
-        rows[n:] /= n
+        if not holds_jahn_teller_cation(self.atoms.get_chemical_symbols()):
+            rows[n:] /= n
         return rows
 
     def result(self, optimizer: Literal["L-BFGS-B", "FIRE"], cpu_s: float) -> RelaxationResult:

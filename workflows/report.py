@@ -15,6 +15,7 @@ from typing import Any
 
 from rocksalt.stores.documents import CandidateDoc, FormationEnergyDoc, MixingDoc, RankingDoc
 from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
+from rocksalt.stores.triage_documents import TriageDoc
 from rocksalt.workflows.curves import formation_energies, mixing_curves
 from rocksalt.workflows.figure_style import (
     NOT_COMPUTED,
@@ -41,6 +42,7 @@ from rocksalt.workflows.html import (
     with_uncertainty,
 )
 from rocksalt.workflows.report_phases import criteria_line, missing_phases, phase_sections
+from rocksalt.workflows.report_triage import triage_section
 
 UNFOLDED = 6
 """Up to this many dopants the mixing curves stand open; more are folded, one per dopant."""
@@ -55,6 +57,7 @@ def build_report(
     hulls: Sequence[HullDoc] = (),
     series: Sequence[SeriesDoc] = (),
     vacancies: Sequence[VacancyDoc] = (),
+    triage: TriageDoc | None = None,
 ) -> str:
     """Return the report of a campaign as one HTML page.
 
@@ -70,6 +73,8 @@ def build_report(
         What else a reader must know, name and value: package versions, the store, a checksum.
     hulls, series, vacancies
         Documents of the stages beyond the rock salt; without them their sections are not there.
+    triage
+        Who went to the engine that decides, in a campaign with a triage.
 
     Returns
     -------
@@ -81,6 +86,7 @@ def build_report(
     formations = sorted(formations, key=lambda each: place.get(each.cation, len(place)))
     sections = {
         "ranking": ("Ranking", _ranking_section(ranking, candidates)),
+        **({"triage": ("Triage", triage_section(triage))} if triage else {}),
         "map": ("Periodic table", _map_section(ranking)),
         "matrix": ("Intermixability", _matrix_section(ranking)),
         "formation": ("Formation energies", _formation_section(ranking, formations)),
@@ -149,8 +155,9 @@ def conclusion(ranking: RankingDoc) -> str:
     first = candidates[0]
     if first.score_ev_per_cation is None:
         return f"{sentence}."
+    place = "comes first of those that fail" if first.verdict == "fail" else "ranks first"
     return (
-        f"{sentence}; {first.dopant} ranks first: its largest mean mixing enthalpy over hosts and "
+        f"{sentence}; {first.dopant} {place}: its largest mean mixing enthalpy over hosts and "
         f"fractions is {with_uncertainty(first.score_ev_per_cation, first.uncertainty_ev)} meV "
         "per cation."
     )

@@ -10,7 +10,15 @@ from rocksalt.stores.records import Summary
 
 
 class Results:
-    """The calculations of a campaign that are there, by what they are of, and the user's phases."""
+    """The calculations of a campaign that are there, by what they are of, and the user's phases.
+
+    Attributes
+    ----------
+    failed
+        Those without an energy.
+    versions
+        Of each engine, as its calculations say: more than one when they were made at different times.
+    """
 
     def __init__(
         self, summaries: Iterable[Summary], user_entries: Sequence[HullEntry] = ()
@@ -18,7 +26,9 @@ class Results:
         self.user_entries = tuple(user_entries)
         self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
         self.failed: list[Summary] = []
+        self.versions: dict[str, set[str]] = {}
         for summary in {s.key: s for s in summaries}.values():
+            self.versions.setdefault(summary.engine, set()).add(summary.engine_version)
             if summary.state != "done" or summary.energy_ev_per_atom is None:
                 self.failed.append(summary)
                 continue

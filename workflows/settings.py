@@ -20,6 +20,13 @@ class Settings(BaseSettings):
 
     store: str | None = Field(None, description="default store: a path or mongodb://...")
     workers: int = Field(1, ge=1, description="worker processes of 'rocksalt run'")
+    dft_directory: str = Field("dft", description="where DFT codes leave their files")
+    espresso_command: str = Field(
+        "pw.x", description="how Quantum ESPRESSO is started, MPI and all"
+    )
+    espresso_pseudo_dir: str | None = Field(
+        None, description="folder of UPF files, one per element"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -22,8 +22,16 @@ from rocksalt.workflows.queues import (
     SubmissionDoc,
     only_unmarked,
     unfinished_failures,
+    without_results,
 )
-from rocksalt.workflows.run import missing_calculations, save_campaign
+from rocksalt.workflows.run import (
+    missing_calculations,
+    save_campaign,
+    save_derived,
+    stored_results,
+    triage_of,
+)
+from rocksalt.workflows.triage import joined
 from rocksalt.workflows.user_phases import load_user_phases
 
 
@@ -41,6 +49,8 @@ class Submission:
         Failed and lost jobs that are ready again, and that are not, with the reason.
     failed
         Failed and lost jobs that were left as they are.
+    without_results
+        Completed jobs of which a calculation is not in the store: it was submitted once more.
     """
 
     n_planned: int
@@ -52,6 +62,7 @@ class Submission:
     requeued: list[QueuedJob] = field(default_factory=list)
     not_requeued: list[tuple[QueuedJob, str]] = field(default_factory=list)
     failed: list[QueuedJob] = field(default_factory=list)
+    without_results: list[QueuedJob] = field(default_factory=list)
 
 
 def submit_campaign(
@@ -63,6 +74,9 @@ def submit_campaign(
     retry_failed: bool = False,
 ) -> Submission:
     """Put into a queue what neither the store nor the queue has.
+
+    That heals every loss: what a job is said to have computed and the store does not have is
+    submitted like what nobody has computed yet, and nothing that is stored or waiting is.
 
     Parameters
     ----------
@@ -84,12 +98,16 @@ def submit_campaign(
     """
     user = load_user_phases(campaign.entries, chemical_systems(campaign))
     plan = make_plan(campaign, user)
+    if campaign.triage is not None and not missing_calculations(plan, store):
+        plan = joined(plan, triage_of(campaign, store, plan, user)[1])
     # What is finished from here on was held when it was asked: nothing is submitted twice.
     held = queue.held_keys()
     jobs = queue.jobs(campaign.name)
     save_campaign(store, campaign, plan, user)
-    harvest(store)
+    harvested = harvest(store)
     todo = missing_calculations(plan, store, retry_failed=retry_failed)
+    if len(todo) < len(plan.calculations) and campaign.name not in harvested.campaigns:
+        save_derived(store, *stored_results(store, campaign.name))  # other campaigns computed it
     outcome = Submission(len(plan.calculations))
     states = load_states(store, set(chain.from_iterable(job.keys for job in jobs)))
     ended = only_unmarked(jobs, states)
@@ -102,6 +120,9 @@ def submit_campaign(
     else:
         outcome.failed = failed
     fresh = [calculation for calculation in todo if calculation.key not in held]
+    # A completed job may have written elsewhere, or its server lost what it wrote.
+    missing = {calculation.key for calculation in fresh} - states.keys()
+    outcome.without_results = without_results(jobs, missing)
     outcome.n_stored = len(plan.calculations) - len(todo)
     outcome.n_queued = len(todo) - len(fresh)
     batches = pack(fresh, batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from rocksalt.workflows.submission import Submission, SubmissionDoc
 
 _PASSWORD_NOTE = (
-    "the store's address goes into the LaunchPad with its password; --store jobflow leaves it in "
-    "the workers' own jobflow.yaml"
+    "the store's password is not put into the queue: each worker needs the store's address as {}"
 )
 
 
@@ -101,15 +100,20 @@ def submit(
 
     Example: rocksalt submit screen.yaml --manager fireworks --store mongodb://host/screen
     """
+    from rocksalt.stores.addresses import has_password
     from rocksalt.stores.opening import open_store, store_address
     from rocksalt.workflows.campaign import load_campaign
     from rocksalt.workflows.cli import console
+    from rocksalt.workflows.preflight import preflight
     from rocksalt.workflows.same_name import refuse_other_content
     from rocksalt.workflows.settings import load_settings
     from rocksalt.workflows.submission import check_reachable, remember, submit_campaign
+    from rocksalt.workflows.worker_store import WHERE_IT_IS_SET, store_for_workers
 
     chosen = _manager(manager)
     campaign = load_campaign(campaign_file)
+    findings = preflight(campaign, here=False)  # programs and packages are the workers' affair
+    findings.refuse(str(campaign_file))
     for option, value in _foreign_options(chosen, launchpad, project, category, lost_after):
         raise RocksaltError(f"{option} {value}: not an option of --manager {chosen}")
     workers = by_engine("--worker", worker or [], campaign.engines)
@@ -120,12 +124,15 @@ def submit(
         if not replace:
             refuse_other_content(job_store, campaign)
         warning = check_reachable(job_store)
-        with closing(open_queue(job_store, address == "jobflow")) as queue:
+        carried = store_for_workers(address, job_store, campaign.name)
+        with closing(open_queue(job_store, carried)) as queue:
             messages = console(stderr=True)
-            if chosen is Manager.fireworks and _has_password(address):
-                warning = _PASSWORD_NOTE
+            if chosen is Manager.fireworks and has_password(address):
+                warning = _PASSWORD_NOTE.format(WHERE_IT_IS_SET)
             for note in [*campaign.notes, *([warning] if warning else [])]:
                 messages.print(f"note: {note}", soft_wrap=True)
+            for found in findings.warnings:
+                messages.print(f"warning: {found}", soft_wrap=True)
             remember(job_store, queue.where(campaign.name))
             outcome = submit_campaign(
                 campaign, job_store, queue, batch_size=batch, retry_failed=retry_failed
@@ -192,20 +199,20 @@ def _opener(
     worker: Mapping[str | None, str],
     category: Mapping[str | None, str],
     lost_after_s: float | None,
-) -> Callable[[JobStore, bool], Queue]:
+) -> Callable[[JobStore, JobStore], Queue]:
     """Return what opens the queue for a store; what is wrong without a store is an error here."""
     if manager is Manager.jobflow_remote:
         from rocksalt.workflows.remote_manager import RemoteQueue, check_installed
 
         check_installed()
-        return lambda store, own_store: RemoteQueue(store, project, worker)
+        return lambda store, carried: RemoteQueue(store, project, worker)
     from rocksalt.workflows.fireworks_manager import FireworksQueue, open_launchpad
 
-    opened = open_launchpad(launchpad)
-    return lambda store, own_store: FireworksQueue(
+    opened = open_launchpad(launchpad, to_write=True)
+    return lambda store, carried: FireworksQueue(
         opened,
         store,
-        own_store=own_store,
+        carried=carried,
         category=category,
         worker=worker,
         lost_after_s=lost_after_s,
@@ -234,14 +241,8 @@ def by_engine(option: str, values: Sequence[str], engines: Sequence[str]) -> dic
     return chosen
 
 
-def _has_password(address: str) -> bool:
-    from rocksalt.stores.addresses import hide_password
-
-    return hide_password(address) != address
-
-
 def _print_submission(out: Console, name: str, label: str, outcome: Submission) -> None:
-    from rocksalt.workflows.queues import counted
+    from rocksalt.workflows.queues import counted, listed
 
     out.print(
         f"{name}: {counted(outcome.n_planned, 'calculation')}, {outcome.n_stored} in the store, "
@@ -252,6 +253,14 @@ def _print_submission(out: Console, name: str, label: str, outcome: Submission) 
     if outcome.requeued:
         numbers = ", ".join(job.number for job in outcome.requeued)
         out.print(f"run again: {counted(len(outcome.requeued), 'job')} ({numbers})", soft_wrap=True)
+    if outcome.without_results:
+        empty = outcome.without_results
+        numbers = listed([job.number for job in empty])
+        out.print(
+            f"submitted once more: what {counted(len(empty), 'job')} ({numbers}) completed without "
+            "leaving it in the store",
+            soft_wrap=True,
+        )
     out.print(f"queue: {label}", soft_wrap=True)
 
 
@@ -282,38 +291,60 @@ def print_queue(out: Console, store: JobStore, name: str, launchpad: Path | None
     try:
         queue = _queue_of(store, submission, launchpad)
         with closing(queue):
-            jobs = queue.jobs(name)
+            jobs, held = queue.jobs(name), queue.held_keys()
     except RocksaltError as error:
         if launchpad is not None:
             raise
         out.print(f"queue: {error}", soft_wrap=True)
         return
-    _print_jobs(out, store, queue.label, jobs)
+    _print_jobs(out, store, name, queue.label, jobs, held)
 
 
-def _print_jobs(out: Console, store: JobStore, label: str, jobs: Sequence[QueuedJob]) -> None:
+def _print_jobs(
+    out: Console,
+    store: JobStore,
+    name: str,
+    label: str,
+    jobs: Sequence[QueuedJob],
+    held: Container[str],
+) -> None:
+    from rich.console import Console
+
+    from rocksalt.stores.query import load_campaign_doc
     from rocksalt.stores.records import load_states
-    from rocksalt.workflows.queues import (
-        counted,
-        queue_table,
-        unfinished_failures,
-        without_results,
-    )
+    from rocksalt.workflows.queues import counted, queue_table, unfinished_failures
 
-    states = load_states(store, {key for job in jobs for key in job.keys})
+    # Of what has finished since, so that no job seems to have left nothing.
+    take_in(store, Console(quiet=True))
+    planned = load_campaign_doc(store, name).all_keys
+    states = load_states(store, {*planned, *(key for job in jobs for key in job.keys)})
+    missing = {key for key in planned if key not in states and key not in held}
     out.print(f"queue: {label}: {counted(len(jobs), 'job')}", soft_wrap=True)
-    if not jobs:
-        return
-    out.print(queue_table(jobs, states))
+    if jobs:
+        out.print(queue_table(jobs, states, missing))
     failed = unfinished_failures(jobs, states)
     _print_failed(out, failed, "run them again with 'rocksalt submit ... --retry-failed'")
-    empty = without_results(jobs, states)
-    if empty:
-        out.print(
-            f"completed without results in this store: {counted(len(empty), 'job')}: workers that "
-            "write elsewhere? Compare their JOB_STORE with --store, then submit again",
-            soft_wrap=True,
-        )
+    _print_missing(out, jobs, missing)
+
+
+def _print_missing(out: Console, jobs: Sequence[QueuedJob], missing: Collection[str]) -> None:
+    """Say what neither the store nor the queue has."""
+    from rocksalt.workflows.queues import counted, listed, without_results
+
+    if not missing:
+        return
+    empty = [job.number for job in without_results(jobs, missing)]
+    of_jobs = (
+        f" ({counted(len(empty), 'job')} completed without results: {listed(empty)})"
+        if empty
+        else ""
+    )
+    elsewhere = "; if workers write elsewhere, correct their store first" if empty else ""
+    out.print(
+        f"missing: {counted(len(missing), 'calculation')} neither in the store nor in the queue"
+        f"{of_jobs}: 'rocksalt submit ...' submits them{elsewhere}",
+        soft_wrap=True,
+    )
 
 
 def _queue_of(store: JobStore, submission: SubmissionDoc | None, launchpad: Path | None) -> Queue:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rocksalt.stores.documents import CandidateDoc, RankingDoc
+from rocksalt.stores.triage_documents import TriageDoc
 
 MARKS = {"mixes": "✓", "separates": "✗", "undecided": "?", None: "–"}
 MANY_HOSTS = 3
@@ -47,6 +48,7 @@ _CSV_COLUMNS = (
     "rock_salt_formation_energy_corrected_ev_per_formula",
     "fraction",
     "mixing_enthalpy_ev_per_cation",
+    "mixing_enthalpy_uncertainty_ev_per_cation",
     "solubility_limit",
     "critical_temperature_k",
     "mixing_verdict",
@@ -57,8 +59,14 @@ _CSV_COLUMNS = (
 )
 
 
-def ranking_json(ranking: RankingDoc) -> str:
-    """Return the ranking as one JSON object; numbers by engine, null for what was not computed."""
+def ranking_json(ranking: RankingDoc, triage: TriageDoc | None = None) -> str:
+    """Return the ranking as one JSON object; numbers by engine, null for what was not computed.
+
+    Parameters
+    ----------
+    triage
+        Of a campaign that has one: who went to the engine that decides, under the key 'triage'.
+    """
     dumped = ranking.model_dump(mode="json")
     return json.dumps(
         {
@@ -69,6 +77,7 @@ def ranking_json(ranking: RankingDoc) -> str:
             "hosts": dumped["hosts"],
             "rules": dumped["rules"],
             "candidates": [{k: c[k] for k in _CONTRACT} for c in dumped["candidates"]],
+            **({"triage": triage.model_dump(mode="json")} if triage else {}),
         },
         indent=2,
         ensure_ascii=False,
@@ -95,6 +104,7 @@ def ranking_csv(ranking: RankingDoc) -> str:
                         formation.get("corrected"),
                         point.get("fraction"),
                         point.get("value"),
+                        point.get("uncertainty"),
                         mixing["solubility_limit"],
                         mixing["critical_temperature_k"],
                         mixing["verdict"],
@@ -151,25 +161,77 @@ def ranking_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableTy
             *([] if brief else [short_reason(candidate)]),
         )
     parts: list[RenderableType] = [table, Text(_legend(ranking), style="dim")]
+    return Group(*parts, *_remarks(ranking, reasons=reasons))
+
+
+def formation_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableType:
+    """Return the formation energies of the rock salts by engine, for a campaign without mixtures.
+
+    Each on the engine's own scale: corrected where a correction applies, raw where none does.
+
+    Parameters
+    ----------
+    reasons
+        Write every reason under the table.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("#", justify="right")
+    table.add_column("M", no_wrap=True)
+    table.add_column("stays\noxidised", no_wrap=True)
+    for engine in ranking.engines:
+        table.add_column(engine.replace(":", ":\n"), justify="right", overflow="fold")
+    for candidate in ranking.candidates:
+        values = candidate.rock_salt_reduction_dmu_o_ev
+        oxidised = candidate.criteria.get("stays oxidised") or "–"
+        table.add_row(
+            str(candidate.rank),
+            candidate.dopant,
+            Text(oxidised, style=STYLES.get(oxidised, "")),
+            *("–" if values.get(e) is None else f"{values[e]:.2f}" for e in ranking.engines),
+        )
+    scales: dict[str, list[str]] = {}
+    for engine, about in ranking.engines.items():
+        corrected = about["correction"] is not None
+        scales.setdefault("MP2020" if corrected else about["energy_scale"], []).append(engine)
+    said = "; ".join(f"{', '.join(engines)}: {scale}" for scale, engines in scales.items())
+    text = (
+        f"{ranking.campaign}: formation energy of rock-salt MO from metal and O2, eV per formula "
+        f"unit, by engine. Scales: {said}. {_progress(ranking)}"
+    )
+    return Group(table, Text(text, style="dim"), *_remarks(ranking, reasons=reasons))
+
+
+def _remarks(ranking: RankingDoc, *, reasons: bool) -> list[RenderableType]:
+    """Return what stands under a table: that mock numbers mean nothing, and the reasons if asked for."""
+    parts: list[RenderableType] = []
+    if "mock" in ranking.engines:
+        parts.append(Text("mock energies are for trying out: they say nothing of any dopant."))
     if reasons:
         for candidate in ranking.candidates:
             parts.append(Text(f"\n{candidate.rank}. {candidate.dopant}: {candidate.verdict}"))
-            parts += [Text(f"   - {reason}") for reason in candidate.reasons]
-    return Group(*parts)
+            for reason in candidate.reasons:
+                hanging = Table.grid(padding=(0, 1, 0, 0))
+                hanging.add_row("  -", Text(reason))
+                parts.append(hanging)
+    return parts
 
 
 def _legend(ranking: RankingDoc) -> str:
     several = "mean of " + ", ".join(ranking.engines) if len(ranking.engines) > 1 else ""
     engine = several or next(iter(ranking.engines))
-    counts = ranking.counts
     brief = len(ranking.hosts) > MANY_HOSTS
     dissolves = "" if brief else ", and the fraction of dopant that dissolves"
-    text = (
+    return (
         f"{ranking.campaign}, {ranking.temperature_k:g} K, {engine}. dHmix: largest over hosts and "
         "fractions, ± its uncertainty. In HO: ✓ mixes, ✗ separates, ? undecided"
-        f"{dissolves}. {counts.get('done', '?')} of {counts.get('calculations', '?')} "
-        "calculations done"
+        f"{dissolves}. {_progress(ranking)}"
     )
+
+
+def _progress(ranking: RankingDoc) -> str:
+    """Return how many calculations the numbers are made of, as a sentence."""
+    counts = ranking.counts
+    text = f"{counts.get('done', '?')} of {counts.get('calculations', '?')} calculations done"
     rejected = len(counts.get("rejected", []))
     text += f", {rejected} failed" if rejected else ""
     missing = counts.get("missing", 0)
@@ -207,25 +269,73 @@ def share_text(fraction: float) -> str:
 
 def short_reason(candidate: CandidateDoc) -> str:
     """Return in a few words what decided the verdict."""
-    if candidate.reasons[0].startswith("leaves"):
-        return "reduced to metal"
     of = {
         verdict: [f"{h}O" for h, pair in candidate.hosts.items() if pair["verdict"] == verdict]
         for verdict in ("separates", "undecided", None)
     }
+    failed = ["reduced to metal"] if candidate.reasons[0].startswith("leaves") else []
     if of["separates"]:
-        return f"leaves {', '.join(of['separates'])}"
-    failed = [name for name, verdict in candidate.criteria.items() if verdict == "fail"]
+        failed.append(f"leaves {', '.join(of['separates'])}")
+    said = {"stays oxidised", *(f"mixes with {host}O" for host in candidate.hosts)}
+    failed += [
+        f"not {name}"
+        for name, verdict in candidate.criteria.items()
+        if verdict == "fail" and name not in said
+    ]
     if failed:
-        return f"not {', not '.join(failed)}"
+        return "; ".join(failed)
     if of[None]:
         return f"not computed in {', '.join(of[None])}"
     if of["undecided"]:
-        return f"{', '.join(of['undecided'])}: engines cannot tell"
+        return f"{', '.join(of['undecided'])}: not decided"
     open_ = [name for name, verdict in candidate.criteria.items() if verdict == "undecided"]
     if open_ and open_ != ["stays oxidised"]:
         return f"not decided: {', '.join(open_)}"
     return "mixes, stays oxidised" if candidate.verdict == "pass" else "oxide or metal?"
+
+
+def triage_table(triage: TriageDoc) -> RenderableType:
+    """Return who went to the engine that decides, who did not, and the engines' agreement."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("M", no_wrap=True)
+    table.add_column("before", no_wrap=True)
+    table.add_column("after", no_wrap=True)
+    table.add_column("est.\nCPU h", justify="right", no_wrap=True)
+    table.add_column(f"why {triage.decide} was asked", overflow="fold")
+    for choice in triage.chosen:
+        after = choice.verdict_after or "–"
+        table.add_row(
+            choice.dopant,
+            Text(choice.verdict_before, style=STYLES[choice.verdict_before]),
+            Text(after, style=STYLES.get(after, "")),
+            f"{choice.estimated_cpu_hours:.2f}",
+            choice.reason,
+        )
+    for passed in triage.passed_over:
+        table.add_row(passed["dopant"], "", "", "", f"not asked: {passed['why']}")
+    budget = "" if triage.budget_cpu_hours is None else f" of {triage.budget_cpu_hours:g} allowed"
+    parts: list[RenderableType] = [
+        Text(""),
+        table,
+        Text(f"{triage.decide} has taken {triage.spent_cpu_hours:.2f} CPU h{budget}.", style="dim"),
+    ]
+    if triage.agreement:
+        errors = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        errors.add_column(f"against\n{triage.decide}", no_wrap=True)
+        errors.add_column("quantity", no_wrap=True)
+        for heading in ("values", "mean\nerror", "mean\nabsolute", "largest", "rank\ncorr."):
+            errors.add_column(heading, justify="right", no_wrap=True)
+        for found in triage.agreement:
+            numbers = (found.mean_error, found.mean_absolute_error, found.largest_error)
+            errors.add_row(
+                found.engine,
+                f"{found.quantity}, {found.unit}",
+                str(found.n),
+                *("–" if n is None else f"{n:.3f}" for n in numbers),
+                "–" if found.rank_correlation is None else f"{found.rank_correlation:.2f}",
+            )
+        parts += [Text(""), errors]
+    return Group(*parts)
 
 
 def rows_table(rows: Iterable[Mapping[str, Any]], properties: Iterable[str]) -> Table:

@@ -7,15 +7,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import pytest
 import yaml
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 def free_port():
@@ -92,13 +94,42 @@ def mongo_uri(tmp_path_factory):
 
 
 @pytest.fixture
-def own_server(tmp_path_factory):
-    """Return a server of the test's own, which keeps every acknowledged write."""
+def own_server(request, tmp_path_factory):
+    """Return a server of the test's own, which keeps every acknowledged write unless asked not to."""
     _require_server()
-    server = Server(tmp_path_factory.mktemp("mongo"), "--sync-on-commit")
+    options = getattr(request, "param", ("--sync-on-commit",))
+    server = Server(tmp_path_factory.mktemp("mongo"), *options)
     server.start()
     yield server
     server.kill()
+
+
+PASSWORD = "s3cr3t:/@%pass"
+"""With every character that must be escaped in an address."""
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory):
+    """Return a function that gives addresses on a server that asks users for passwords.
+
+    On each of its databases 'results' and 'fw' a writer may write and a reader only read.
+    """
+    _require_server()
+    from pymongo import MongoClient
+    from secantus import SecantusDBServer
+
+    folder = str(tmp_path_factory.mktemp("guarded"))
+    with SecantusDBServer(storage_path=folder) as server, MongoClient(server.uri) as client:
+        for user, role in (("writer", "readWrite"), ("reader", "read")):
+            for name in ("results", "fw"):
+                client[name].command("createUser", user, pwd=PASSWORD, roles=[role])
+    with SecantusDBServer(storage_path=folder, require_auth=True) as server:
+        place = server.uri.removeprefix("mongodb://").rstrip("/")
+        yield (
+            lambda name, user="writer", password=PASSWORD: (
+                f"mongodb://{user}:{quote_plus(password)}@{place}/{name}"
+            )
+        )
 
 
 @pytest.fixture
@@ -131,7 +162,7 @@ def make_launchpad():
         settings = {"host": host, "port": port, "name": place["database"]}
         if place["username"]:
             settings |= {"username": place["username"], "password": place["password"]}
-            settings["authsource"] = place["options"].get("authsource", "admin")
+            settings["authsource"] = place["options"].get("authSource", "admin")
         file = Path(folder) / "my_launchpad.yaml"
         file.write_text(yaml.safe_dump(settings))
         launchpad = LaunchPad.from_dict({**settings, "strm_lvl": "CRITICAL"})
@@ -139,3 +170,62 @@ def make_launchpad():
         return file, launchpad
 
     return make
+
+
+class Cluster:
+    """A LaunchPad, a store, and workers."""
+
+    def __init__(self, folder, file, launchpad, address):
+        self.folder = folder
+        self.file = file
+        self.launchpad = launchpad
+        self.address = address
+        self.options = ("--manager", "fireworks", "--launchpad", file, "--store", address)
+
+    def work(self, **options):
+        """Run what is ready, in this process."""
+        from fireworks import FWorker
+        from fireworks.core.rocket_launcher import rapidfire
+
+        rapidfire(
+            self.launchpad, FWorker(**options), str(self.folder), sleep_time=1, strm_lvl="CRITICAL"
+        )
+
+    def states(self):
+        """Count fireworks by state."""
+        return Counter(f["state"] for f in self.launchpad.fireworks.find({}, {"state": 1}))
+
+
+@pytest.fixture
+def make_cluster(tmp_path, make_launchpad):
+    """Return a function that makes a cluster of a LaunchPad and a store at addresses."""
+    made = []
+
+    def make(launchpad_uri, store_uri):
+        file, launchpad = make_launchpad(tmp_path, launchpad_uri)
+        made.append(launchpad)
+        return Cluster(tmp_path, file, launchpad, store_uri)
+
+    yield make
+    for launchpad in made:
+        launchpad.connection.close()
+
+
+@pytest.fixture
+def cluster(database, make_cluster):
+    """Return a cluster whose LaunchPad and store are on the tests' server."""
+    return make_cluster(database(), database())
+
+
+@pytest.fixture
+def results(cluster, open_store):
+    """Return a function that opens the cluster's store."""
+    return lambda: open_store(cluster.address)
+
+
+@pytest.fixture
+def each_at_once(monkeypatch):
+    """Let every result be stored by itself, however quick."""
+    from rocksalt.workflows import shared_work
+
+    monkeypatch.setattr(shared_work, "HOLD_S", 0.0)

@@ -40,7 +40,6 @@ BAD_CAMPAIGNS = {
     "no dopants": (changed("[Mg, Ti]", "[]"), ["dopants", "the list is empty", "at least one"]),
     "no hosts": (changed("[Mn]", "[]"), ["hosts", "the list is empty"]),
     "no engines": (changed("[mock]", "[]"), ["engines", "the list is empty"]),
-    "no fractions": (GOOD + "fractions: []\n", ["fractions", "the list is empty"]),
     "nothing after the key": (changed("[Mg, Ti]", ""), ["dopants", "valid list"]),
     "only the host": (changed("[Mg, Ti]", "[Mn]"), ["dopants", "nothing but the host", "add a"]),
     "fraction 0": (GOOD + "fractions: [0]\n", ["fractions", "0 is outside (0, 1)"]),

@@ -101,7 +101,8 @@ def test_a_failed_job_matters_until_its_calculations_are_done():
     assert [j.number for j in unfinished_failures(jobs, stored)] == ["1", "4"]
     assert [j.number for j in only_unmarked(jobs, stored)] == ["3"]
     assert only_unmarked(jobs, states) == []
-    assert [j.number for j in without_results(jobs, states)] == ["6"]
+    assert [j.number for j in without_results(jobs, {"g", "f"})] == ["6"]
+    assert without_results(jobs, set()) == []
 
 
 def test_failures_of_one_cause_are_one_line():

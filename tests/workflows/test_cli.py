@@ -170,7 +170,7 @@ def test_results_as_json(finished):
 
 
 @pytest.fixture
-def half_done(cli, campaign_file, campaign_of, open_store, tmp_path):
+def half_done(cli, campaign_file, campaign_of, open_store, tmp_path, each_at_once):
     """Leave a store with the references only: no mixture is there."""
     from rocksalt.workflows.run import run_campaign
 

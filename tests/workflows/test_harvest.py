@@ -104,30 +104,35 @@ def test_partial_results_show(store, campaign_of, compute):
     assert load_document(store, "ranking-small")["counts"]["missing"] == 14
 
 
+@pytest.mark.parametrize(("n_writes", "n_there"), [(0, 0), (3, 15), (5, 24)])
 def test_a_harvest_that_was_stopped_goes_on(
-    store, campaign_of, compute, whole, calculations_in, monkeypatch
+    store, campaign_of, compute, whole, calculations_in, monkeypatch, n_writes, n_there
 ):
     compute(campaign_of(), store)
     written = []
 
     def stop_in_between(store, records):
-        if len(written) == 3:  # the second output's calculations are there, its mark is not
+        if len(written) == n_writes:
             raise KeyboardInterrupt
         written.append(records)
         save_many(store, records)
 
     save_many = module.save_many
     monkeypatch.setattr(module, "save_many", stop_in_between)
+    if n_writes == 5:  # all calculations are there, nothing is derived of them
+        monkeypatch.setattr(module, "save_derived", lambda *_: stop_in_between(None, None))
     with pytest.raises(KeyboardInterrupt):
         harvest(store)
     there = calculations_in(store, times=True)
-    assert len(there) == 10
+    assert len(there) == n_there
     monkeypatch.undo()
     rest = harvest(store)
-    assert (rest.n_batches, rest.n_calculations) == (4, 14)
+    assert (rest.n_batches, rest.n_calculations) == (5, 24 - n_there)
     after = calculations_in(store, times=True)
     assert {key: after[key] for key in there} == there
     assert calculations_in(store) == calculations_in(whole[0])
+    assert load_document(store, "ranking-small")["counts"]["done"] == 24
+    assert harvest(store).n_batches == 0
 
 
 def test_what_is_done_stays_and_a_failure_makes_way(store, campaign_of, compute, calculations_in):
@@ -161,9 +166,37 @@ def test_an_output_that_cannot_be_read_is_told_and_left(store, campaign_of, comp
     del broken["output"]["calculations"][2]["engine"]
     store.docs_store.update([broken], key=["uuid", "index"])
     outcome = harvest(store)
-    assert (outcome.n_batches, outcome.n_calculations) == (1, 5)
+    assert (outcome.n_batches, outcome.n_calculations) == (1, 9)
     ((what, why),) = outcome.unreadable
     assert what.startswith("rock-salt mock 1 ")
     assert "validation error" in why
-    assert set(load_states(store, keys)) == set(keys[5:])
+    assert set(load_states(store, keys)) == set(keys) - {keys[2]}
     assert store.docs_store.count({"metadata.kind": "batch"}) == 1
+    again = harvest(store)
+    assert (again.n_calculations, len(again.unreadable), again.campaigns) == (0, 1, [])
+    run_campaign(campaign_of(), store)  # computes what could not be read
+    last = harvest(store)
+    assert (last.n_batches, last.n_calculations, last.unreadable) == (1, 0, [])
+    assert store.docs_store.count({"metadata.kind": "batch"}) == 0
+
+
+@pytest.mark.parametrize("output", [None, {}, {"calculations": None}, {"calculations": [1, None]}])
+def test_an_output_that_is_none(store, campaign_of, compute, output):
+    compute(campaign_of(), store, slice(0, 5))
+    broken = store.docs_store.query_one({"name": "rock-salt mock 1"})
+    broken.pop("_id", None)
+    broken["output"] = output
+    store.docs_store.update([broken], key=["uuid", "index"])
+    outcome = harvest(store)
+    assert (outcome.n_batches, outcome.n_calculations, len(outcome.unreadable)) == (0, 0, 1)
+
+
+def test_the_documents_of_every_campaign_that_shares_them_are_made(store, campaign_of, compute):
+    one = campaign_of(name="one", dopants=["Mg"])
+    save_campaign(store, one, make_plan(one))
+    other = campaign_of(name="other", dopants=["Zr"], hosts=["Ni"])
+    save_campaign(store, other, make_plan(other))
+    compute(campaign_of(), store)
+    assert set(harvest(store).campaigns) >= {"one", "small"}
+    counts = load_document(store, "ranking-one")["counts"]
+    assert (counts["done"], counts["missing"]) == (16, 0)

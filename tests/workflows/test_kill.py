@@ -183,5 +183,6 @@ def test_a_run_that_is_asked_to_stop(
     # Both workers finish what they have, and nothing more.
     assert n_before <= len(there) < len(wanted)
     assert there == {key: wanted[key] for key in there}
-    assert load_document(store, "run-killed")["ended_at"] is not None
+    (run,) = store.docs_store.query({"metadata.kind": "run"})
+    assert run["output"]["ended_at"] is not None
     assert load_document(store, "ranking-killed")["counts"]["missing"] == len(wanted) - len(there)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 
 import pytest
 
 from rocksalt.screening.elements import known_cations
-from rocksalt.screening.prototypes import element_starts
+from rocksalt.screening.identity import structure_fingerprint
+from rocksalt.screening.mixtures import Decoration, rock_salt_supercell
+from rocksalt.screening.prototypes import ROCK_SALT_SYMMETRY, element_starts
 from rocksalt.workflows.calculation import Calculation, cation_fractions
 from rocksalt.workflows.plan import make_plan
 
@@ -119,3 +122,31 @@ def test_every_cation_can_be_planned(campaign_of, symbol):
     )
     assert by_role(plan)["end-member"] >= 4
     assert all(c.structure.is_valid() for c in plan.calculations.values())
+
+
+def test_structures_of_mixtures_are_made_when_asked_for(campaign_of):
+    plan = make_plan(campaign_of(engines=["mock", "chgnet"]))
+    mixtures = [c for c in plan.calculations.values() if c.role == "mixture"]
+    assert all(isinstance(c.start, Decoration) for c in mixtures)
+    for calculation in mixtures:
+        assert calculation.structure == calculation.structure
+        assert calculation.structure is not calculation.structure
+        assert calculation.structure.composition == calculation.start.composition
+        assert calculation.elements == {e.symbol for e in calculation.structure.composition}
+        assert calculation.label.split()[0] == calculation.structure.composition.reduced_formula
+    pairs = {(c.label, c.structure.lattice.volume) for c in mixtures}
+    assert len(pairs) == len(mixtures) / 2  # both engines start from the same
+
+
+def test_a_calculation_of_a_mixture_survives_pickling(campaign_of):
+    for calculation in make_plan(campaign_of(dopants=["Mg"])).calculations.values():
+        again = pickle.loads(pickle.dumps(calculation))
+        assert again.key == calculation.key
+        assert again.structure == calculation.structure
+
+
+@pytest.mark.parametrize("symbol", ["Mg", "Mn", "Pr", "Ru"])
+@pytest.mark.parametrize(("size", "quasi_random"), [(4, False), (8, False), (8, True), (27, False)])
+def test_the_symmetry_of_an_end_member_is_known(symbol, size, quasi_random):
+    cell = rock_salt_supercell(symbol, size, quasi_random=quasi_random)
+    assert structure_fingerprint(cell, ROCK_SALT_SYMMETRY) == structure_fingerprint(cell)

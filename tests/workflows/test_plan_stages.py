@@ -204,7 +204,8 @@ def test_a_preparation_is_part_of_the_identity_and_details_are_not(whole):
     ]
 
     def changed(**fields):
-        return Calculation(**{name: getattr(one, name) for name in type(one).model_fields} | fields)
+        own = {name: getattr(one, name) for name in type(one).model_fields if name != "start"}
+        return Calculation(structure=one.structure, **own | fields)
 
     keys = {changed(preparation=p).key for p in others}
     assert len(keys | {one.key}) == len(others) + 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,8 +15,10 @@ import pytest
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import RunDoc, utc_now
 from rocksalt.stores.records import load_document, load_ranking, save
+from rocksalt.workflows import run as run_module
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.plan import make_plan
-from rocksalt.workflows.run import live_run, run_campaign, stored_results
+from rocksalt.workflows.run import live_runs, run_campaign, save_campaign, stored_results
 
 MADE_UP = {"completed_at", "counts"}
 HERE = socket.gethostname()
@@ -170,7 +174,7 @@ def test_some_failures_leave_the_rest(campaign_of, open_store, monkeypatch):
     assert (outcome.n_computed, outcome.failed) == (3, [])
 
 
-def test_a_stopped_run_goes_on(campaign_of, open_store, whole, calculations_in):
+def test_a_stopped_run_goes_on(campaign_of, open_store, whole, calculations_in, each_at_once):
     store = open_store()
     done = []
     options = {"stopping": lambda: len(done) >= 10, "on_result": done.append}
@@ -187,19 +191,19 @@ def test_a_stopped_run_goes_on(campaign_of, open_store, whole, calculations_in):
     assert calculations_in(store) == calculations_in(whole[1])
 
 
-def test_every_result_is_stored_before_it_is_told(campaign_of, open_store):
-    store = open_store()
+def test_every_result_is_stored_before_it_is_told(campaign_of, open_store, tmp_path):
+    store = open_store(tmp_path / "r.sqlite")
     told = []
 
     def on_result(document):
         told.append(document.key)
-        assert store.docs_store.count({"metadata.kind": "calculation"}) == len(told)
+        assert load_document(store, document.key)["state"] == document.state
 
-    run_campaign(campaign_of(dopants=["Mg"], fractions=[0.5]), store, on_result=on_result)
-    assert told
+    outcome = run_campaign(campaign_of(), store, on_result=on_result)
+    assert len(set(told)) == len(told) == outcome.n_planned
 
 
-def test_an_error_on_the_way_keeps_what_is_done(campaign_of, open_store):
+def test_an_error_on_the_way_keeps_what_is_done(campaign_of, open_store, each_at_once):
     store = open_store()
     done = []
 
@@ -211,7 +215,8 @@ def test_an_error_on_the_way_keeps_what_is_done(campaign_of, open_store):
     with pytest.raises(RuntimeError, match="terminal"):
         run_campaign(campaign_of(), store, on_result=fail_late)
     assert store.docs_store.count({"metadata.kind": "calculation"}) == 5
-    assert load_document(store, "run-small")["ended_at"] is not None
+    (run,) = store.docs_store.query({"metadata.kind": "run"})
+    assert run["output"]["ended_at"] is not None
 
 
 def test_a_missing_engine_touches_no_store(campaign_of, open_store):
@@ -229,41 +234,91 @@ def other_process():
     process.wait()
 
 
-def claim(store, pid, *, host=HERE, started_at=None, ended_at=None):
+def say_that_it_runs(store, pid, *, host=HERE, started_at=None, ended_at=None):
     run = RunDoc(
         name="small", host=host, pid=pid, started_at=started_at or utc_now(), ended_at=ended_at
     )
-    save(store, "run-small", "run", run, "small", campaign="small")
+    save(store, f"run-small-{host}-{pid}", "run", run, "small", campaign="small")
 
 
-def test_a_campaign_that_is_being_run_is_refused(campaign_of, open_store, other_process):
-    store = open_store()
-    claim(store, other_process.pid)
-    assert live_run(store, "small").pid == other_process.pid
+def test_a_run_of_other_content_under_the_name_is_refused(campaign_of, open_store, other_process):
+    store = open_store("memory")
+    plan = make_plan(campaign_of())
+    save_campaign(store, campaign_of(), plan)
+    say_that_it_runs(store, other_process.pid)
+    assert [run.pid for run in live_runs(store, "small")] == [other_process.pid]
+    there = store.docs_store.count()
+    with pytest.raises(
+        RocksaltError, match=f"other content in this store by process {other_process.pid}"
+    ):
+        run_campaign(campaign_of(dopants=["Mg"]), store)
+    assert store.docs_store.count() == there
+
+
+def test_a_store_without_claims_is_for_one_run(campaign_of, open_store, other_process):
+    store = open_store("memory")
+    save_campaign(store, campaign_of(), make_plan(campaign_of()))
+    say_that_it_runs(store, other_process.pid)
     with pytest.raises(RocksaltError, match=f"run in this store by process {other_process.pid}"):
         run_campaign(campaign_of(), store)
-    assert store.docs_store.count() == 1
 
 
 def test_a_run_that_is_over_is_no_obstacle(open_store, other_process):
     store = open_store()
-    assert live_run(store, "small") is None
-    claim(store, other_process.pid, ended_at=utc_now())
-    assert live_run(store, "small") is None
-    claim(store, other_process.pid, host="elsewhere")
-    assert live_run(store, "small") is None
-    claim(store, os.getpid())
-    assert live_run(store, "small") is None
+    assert live_runs(store, "small") == []
+    say_that_it_runs(store, other_process.pid, ended_at=utc_now())
+    assert live_runs(store, "small") == []
+    say_that_it_runs(store, other_process.pid, host="elsewhere")
+    assert live_runs(store, "small") == []
+    say_that_it_runs(store, os.getpid())
+    assert live_runs(store, "small") == []
     # The run died long ago, and its number went to another process.
-    claim(store, other_process.pid, started_at=utc_now() - timedelta(hours=1))
-    assert live_run(store, "small") is None
+    say_that_it_runs(store, other_process.pid, started_at=utc_now() - timedelta(hours=1))
+    assert live_runs(store, "small") == []
 
 
 def test_a_dead_process_is_no_obstacle_collected_or_not(open_store, other_process):
     store = open_store()
-    claim(store, other_process.pid)
+    say_that_it_runs(store, other_process.pid)
     other_process.kill()
     os.waitid(os.P_PID, other_process.pid, os.WEXITED | os.WNOWAIT)  # dead, not collected
-    assert live_run(store, "small") is None
+    assert live_runs(store, "small") == []
     other_process.wait()
-    assert live_run(store, "small") is None
+    assert live_runs(store, "small") == []
+
+
+def test_runs_that_are_over_leave_no_trace_of_their_own(campaign_of, open_store, other_process):
+    store = open_store()
+    say_that_it_runs(store, other_process.pid, ended_at=utc_now())
+    say_that_it_runs(store, 1, host="elsewhere")
+    run_campaign(campaign_of(dopants=["Mg"], fractions=[0.5]), store)
+    runs = [r["output"] for r in store.docs_store.query({"metadata.kind": "run"})]
+    assert sorted((r["host"] == HERE, r["pid"]) for r in runs) == [(False, 1), (True, os.getpid())]
+
+
+class Lethal(Calculation):
+    """A calculation that kills the worker that takes it."""
+
+    def __reduce_ex__(self, protocol):
+        return signal.raise_signal, (signal.SIGKILL,)
+
+
+def test_a_calculation_that_kills_two_workers_is_listed_as_failed(
+    campaign_of, open_store, monkeypatch, tmp_path
+):
+    plan = make_plan(campaign_of())
+    key = list(plan.calculations)[5]
+    deadly = Lethal.model_validate(plan.calculations[key].model_dump(mode="json"))
+    assert deadly.key == key
+    lethal = {**plan.calculations, key: deadly}
+    store = open_store(tmp_path / "r.sqlite")
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "make_plan", lambda *_: replace(plan, calculations=lethal))
+        first = run_campaign(campaign_of(), store, n_workers=2)
+        label = f"{plan.calculations[key].label} with mock"
+        assert first.failed == [(label, "its worker process died 2 times (signal 9)")]
+        assert (first.n_computed, first.interrupted) == (first.n_planned, False)
+        again = run_campaign(campaign_of(), store, n_workers=2)
+        assert (again.n_computed, again.failed) == (0, first.failed)
+    healed = run_campaign(campaign_of(), store, retry_failed=True)
+    assert (healed.n_computed, healed.failed) == (1, [])

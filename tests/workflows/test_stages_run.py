@@ -385,11 +385,11 @@ def test_check_and_status_list_the_stages(cli, staged, staged_file):
         "oxygen-vacancy": roles["vacancy"],
     }
     for stage, number in planned.items():
-        assert rows[stage] == ["mock", str(number), "0", str(number)]
+        assert rows[stage] == ["mock", str(number), "0", str(number), "<0.01"]
     assert cli("run", file).code == 0
     rows = table(cli("check", file).out)
     assert {stage: row[1:] for stage, row in rows.items()} == {
-        stage: [str(number), str(number), "0"] for stage, number in planned.items()
+        stage: [str(number), str(number), "0", "0.00"] for stage, number in planned.items()
     }
     status = cli("status")
     assert status.code == 0

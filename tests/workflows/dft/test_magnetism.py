@@ -1,0 +1,171 @@
+"""Start moments by magnetic order: geometry of AFM-II, signs of other cells, and what is suspicious."""
+
+import numpy as np
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from rocksalt.screening.prototypes import element_starts, oxygen_starts, rock_salt
+from rocksalt.workflows.dft.magnetism import (
+    antiferromagnetic_rock_salt,
+    is_rock_salt,
+    magnetic_starts,
+    spin_warning,
+)
+from rocksalt.workflows.dft.settings import DftSettings
+
+LOWEST = DftSettings(magnetic_order="lowest")
+ALTERNATING = DftSettings(magnetic_order="antiferromagnetic")
+
+
+def element(symbol, prototype):
+    return next(s.structure for s in element_starts(symbol) if s.prototype == prototype)
+
+
+def moments(structure):
+    return structure.site_properties["magmom"]
+
+
+def neighbour_products(structure, reach):
+    """Signs of the products of moments over pairs of magnetic sites within `reach`, angstrom."""
+    spins = [i for i, m in enumerate(moments(structure)) if m]
+    found = [
+        np.sign(moments(structure)[i] * moments(structure)[n.index])
+        for i in spins
+        for n in structure.get_neighbors(structure[i], reach)
+        if n.index in spins
+    ]
+    return found
+
+
+def test_the_afm_cell_is_the_same_crystal():
+    cell = antiferromagnetic_rock_salt(rock_salt("Mn", 4.44))
+    assert cell.volume / 4 == pytest.approx(4.44**3 / 8)
+    assert cell.get_space_group_info()[1] == 225
+    distances = [n.nn_distance for n in cell.get_neighbors(cell[0], 2.23)]
+    assert distances == pytest.approx([2.22] * 6)
+
+
+def test_afm_ii_alternates_along_the_diagonal():
+    cell = magnetic_starts(rock_salt("Mn", 4.4), ALTERNATING)["antiferromagnetic"]
+    assert moments(cell) == [5.0, -5.0, 0.0, 0.0]
+    first = neighbour_products(cell, 3.2)  # 12 at a/sqrt(2): half of them parallel
+    assert sorted(first) == [-1.0] * 12 + [1.0] * 12
+    second = neighbour_products(cell, 4.5)  # and 6 at a, through oxygen: all opposite
+    assert sum(second) - sum(first) == -12
+    assert len(second) - len(first) == 12
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        ("nonmagnetic", ["nonmagnetic"]),
+        ("ferromagnetic", ["ferromagnetic"]),
+        ("antiferromagnetic", ["antiferromagnetic"]),
+        ("lowest", ["ferromagnetic", "antiferromagnetic"]),
+    ],
+)
+def test_orders_of_a_rock_salt(order, names):
+    structure = rock_salt("Ni")
+    starts = magnetic_starts(structure, DftSettings(magnetic_order=order))
+    assert list(starts) == names
+    assert "magmom" not in structure.site_properties
+    expected = 0.0 if order == "nonmagnetic" else 2.0
+    assert {abs(m) for s in starts.values() for m in moments(s)} == {expected, 0.0}
+
+
+def test_given_moments_go_before_the_table():
+    settings = DftSettings(initial_moments_mu_b={"Co": 1.0, "O": 0.1})
+    start = magnetic_starts(rock_salt("Co"), settings)["ferromagnetic"]
+    assert moments(start) == [1.0, 0.1]
+
+
+def test_an_ion_without_much_moment_has_no_antiferromagnetic_start():
+    assert list(magnetic_starts(rock_salt("Mg"), LOWEST)) == ["ferromagnetic"]
+    assert list(magnetic_starts(rock_salt("Mg"), ALTERNATING)) == ["ferromagnetic"]
+
+
+@pytest.mark.parametrize("order", ["nonmagnetic", "lowest", "ferromagnetic"])
+def test_oxygen_is_a_triplet_whatever_the_order(order):
+    molecule = oxygen_starts()[1].structure
+    starts = magnetic_starts(molecule, DftSettings(magnetic_order=order))
+    assert {name: moments(s) for name, s in starts.items()} == {"ferromagnetic": [1.0, 1.0]}
+
+
+def test_only_metals_that_order_start_with_moments():
+    assert list(magnetic_starts(element("Ti", "hcp"), LOWEST)) == ["nonmagnetic"]
+    assert list(magnetic_starts(element("Ru", "hcp"), LOWEST)) == ["nonmagnetic"]
+    given = DftSettings(initial_moments_mu_b={"Ti": 1.0})
+    assert moments(magnetic_starts(element("Ti", "hcp"), given)["ferromagnetic"]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("prototype", "near", "opposite", "parallel"),
+    [("bcc", 2.6, 8, 0), ("fcc", 2.7, 8, 4), ("hcp", 2.7, 6, 6)],
+)
+def test_metals_in_two_atom_cells(prototype, near, opposite, parallel):
+    cell = element("Mn", prototype)
+    start = magnetic_starts(cell, ALTERNATING)["antiferromagnetic"]
+    assert len(start) == 2
+    assert start.volume / 2 == pytest.approx(cell.volume / len(cell))
+    products = neighbour_products(start, near)
+    assert products.count(-1.0) == 2 * opposite
+    assert products.count(1.0) == 2 * parallel
+
+
+def test_signs_alternate_on_a_chain():
+    chain = Structure(
+        Lattice.orthorhombic(12, 6, 6),
+        ["Fe"] * 4 + ["O"],
+        [[0, 0, 0], [0.25, 0, 0], [0.5, 0, 0], [0.75, 0, 0], [0.1, 0.5, 0.5]],
+    )
+    start = magnetic_starts(chain, ALTERNATING)["antiferromagnetic"]
+    assert moments(start) == [4.0, -4.0, 4.0, -4.0, 0.0]
+
+
+def test_many_sites_alternate_too():
+    """A cube of 4x4x4 ions, of which half the bonds of any other pattern would be parallel."""
+    simple = Structure(Lattice.cubic(3.0), ["Mn"], [[0, 0, 0]])
+    simple.make_supercell([4, 2, 2])
+    start = magnetic_starts(simple, ALTERNATING)["antiferromagnetic"]
+    assert len(start) == 16
+    assert set(neighbour_products(start, 3.1)) == {-1.0}
+
+
+def test_a_mixture_alternates_over_its_magnetic_ions():
+    cell = rock_salt("Mn")
+    cell.make_supercell([2, 1, 1])
+    cell.replace(0, "Mg")
+    starts = magnetic_starts(cell, LOWEST)
+    assert list(starts) == ["ferromagnetic"]  # one Mn alone has nobody to alternate with
+    assert sorted(moments(starts["ferromagnetic"])) == [0.0, 0.0, 0.6, 5.0]
+
+
+def test_rock_salt_is_recognised():
+    assert is_rock_salt(rock_salt("Ti", 3.0))
+    assert not is_rock_salt(element("Ti", "fcc"))
+    zinc_blende = Structure(rock_salt("Zn").lattice, ["Zn", "O"], [[0] * 3, [0.25] * 3])
+    assert not is_rock_salt(zinc_blende)
+    squeezed = rock_salt("Mn")
+    squeezed.apply_strain([0.1, 0, 0])
+    assert not is_rock_salt(squeezed)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "start", "end", "said"),
+    [
+        ("Mn", 5.0, 4.4, None),
+        ("Mn", 5.0, -4.4, None),
+        ("Mn", 5.0, 1.0, "Mn 1.00 (start 5.00)"),
+        ("Ni", 2.0, 0.02, "the spin collapsed: no moment is left on Ni"),
+        ("Ru", 4.0, 0.0, None),  # not an ion that is known to keep its spin
+        ("Mn", 0.0, 0.0, None),  # nothing was asked for
+    ],
+)
+def test_spins_that_are_lost_are_said(symbol, start, end, said):
+    found = spin_warning(rock_salt(symbol), [start, 0.0], [end, 0.0])
+    assert (found is None) == (said is None)
+    assert said is None or said in found
+
+
+def test_a_metal_may_lose_its_spin():
+    assert spin_warning(element("Co", "hcp"), [3.0, 3.0], [0.0, 0.0]) is None
