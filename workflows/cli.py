@@ -1,4 +1,4 @@
-"""The command line: ``rocksalt init | check | run | submit | status | results | query | report | hull``."""
+"""The command line: ``rocksalt init | check | run | submit | status | results | query | report | hull | analyze``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ from rich.table import Table
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.addresses import hide_password
-from rocksalt.workflows import hull_command, submit_command, transfer_commands
+from rocksalt.workflows import (
+    analyze_command,
+    hull_command,
+    submit_command,
+    transfer_commands,
+)
 from rocksalt.workflows.threads import limit_threads
 
 if TYPE_CHECKING:
@@ -712,6 +717,7 @@ def report(
 
 
 app.command()(hull_command.hull)
+app.command()(analyze_command.analyze)
 app.command("export")(transfer_commands.export_command)
 app.command("import")(transfer_commands.import_command)
 app.command()(submit_command.submit)

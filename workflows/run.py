@@ -314,6 +314,18 @@ def results_of(
     return derive(campaign, summaries.values(), counts, user.entries)
 
 
+def stored_campaign(store: JobStore, name: str) -> Campaign:
+    """Return a stored campaign.
+
+    Raises
+    ------
+    RocksaltError
+        When the store has no campaign of that name.
+    """
+    document = load_campaign_doc(store, name)
+    return campaign_from_dict(document.settings, f"campaign {name!r} in the store")
+
+
 def stored_results(store: JobStore, name: str) -> tuple[Campaign, Derived]:
     """Return a stored campaign and what follows from its calculations, whole or not.
 
