@@ -1,4 +1,4 @@
-"""The command line: ``rocksalt init | check | run | submit | status | results | query | report | hull | analyze``."""
+"""The command line: ``rocksalt init | check | run | submit | status | results | query | report | ...``."""
 
 from __future__ import annotations
 

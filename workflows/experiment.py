@@ -21,6 +21,7 @@ from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
 from rocksalt.stores.documents import SCHEMA_VERSION
 from rocksalt.stores.experiment_documents import ExperimentDoc, MeasuredQuantity
+from rocksalt.stores.mongo import additional_stores
 from rocksalt.stores.records import load_document, record
 
 PACKAGES = ("rocksalt", "numpy", "scipy", "galvani", "NewareNDA")
@@ -172,7 +173,7 @@ def save(store: JobStore, document: ExperimentDoc, analysis: Analysis) -> None:
     metadata = {"sample": document.sample["name"], "technique": document.technique}
     entry = record(document.key, "experiment", document, name, **metadata)
     entry["output"]["arrays"] = {key: array.tolist() for key, array in analysis.arrays.items()}
-    kept_apart = {"data": ["arrays"]} if "data" in (store.additional_stores or {}) else {}
+    kept_apart: dict[str, Any] = {"data": ["arrays"]} if "data" in additional_stores(store) else {}
     store.update([entry], key=["uuid", "index"], save=kept_apart)
 
 

@@ -163,8 +163,8 @@ BAD = {
         ["sample.active_mass_mg", "greater than 0"],
     ),
     "unknown technique": (
-        "sample: {name: a}\nmeasurements: [{technique: cyclin, file: x}]\n",
-        ["'cyclin' is not known", "did you mean 'cycling'?"],
+        "sample: {name: a}\nmeasurements: [{technique: cyclng, file: x}]\n",
+        ["'cyclng' is not known", "did you mean 'cycling'?"],
     ),
     "unknown option": (
         "sample: {name: a}\nmeasurements: [{technique: cycling, file: x, colour: red}]\n",
