@@ -254,7 +254,7 @@ def _candidate_body(ranking: RankingDoc, candidate: CandidateDoc, labels: Sequen
         for label, (cell, value) in zip(labels[3:], cells, strict=True)
     )
     evidence = "".join(
-        f'<li class="evidence">Measured: {escape(_words(each))}</li>' for each in candidate.evidence
+        f'<li class="evidence">{escape(_evidence_words(each))}</li>' for each in candidate.evidence
     )
     reasons = "".join(
         f"<li>{escape(reason)}</li>" for reason in (*candidate.reasons, *_metal_words(candidate))
@@ -313,6 +313,14 @@ def _metal_words(candidate: CandidateDoc) -> list[str]:
         f"{candidate.dopant} where {', '.join(names)} {'is' if len(names) == 1 else 'are'} 2+: {text}"
         for text, names in hosts.items()
     ]
+
+
+def _evidence_words(entry: Mapping[str, Any]) -> str:
+    """Return one entry of a candidate's evidence as a sentence."""
+    if "why" not in entry:
+        return f"Measured: {_words(entry)}"
+    place = f"{entry['technique']}, {entry['sample']}"
+    return f"Measured ({place}): {entry['relation']}: {entry['why']}"
 
 
 def _words(value: Any) -> str:

@@ -37,6 +37,7 @@ from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign, campaign_from_dict
 from rocksalt.workflows.costs import estimated_cpu_hours
 from rocksalt.workflows.derive import Derived, derive
+from rocksalt.workflows.evidence import experiments_on, with_evidence
 from rocksalt.workflows.plan import Plan, make_plan
 from rocksalt.workflows.plan_stages import chemical_systems
 from rocksalt.workflows.preflight import memory, preflight
@@ -311,7 +312,10 @@ def results_of(
         ],
         "rejected": [{"what": r.entry_id, "why": r.reason} for r in user.rejected],
     }
-    return derive(campaign, summaries.values(), counts, user.entries)
+    derived = derive(campaign, summaries.values(), counts, user.entries)
+    measured = experiments_on(store, campaign.screened)
+    derived.ranking = with_evidence(derived.ranking, measured)
+    return derived
 
 
 def stored_campaign(store: JobStore, name: str) -> Campaign:

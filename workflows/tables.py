@@ -209,7 +209,11 @@ def _remarks(ranking: RankingDoc, *, reasons: bool) -> list[RenderableType]:
     if reasons:
         for candidate in ranking.candidates:
             parts.append(Text(f"\n{candidate.rank}. {candidate.dopant}: {candidate.verdict}"))
-            for reason in candidate.reasons:
+            measured = [
+                f"measured ({e['technique']}, {e['sample']}): {e['relation']}: {e['why']}"
+                for e in candidate.evidence
+            ]
+            for reason in (*candidate.reasons, *measured):
                 hanging = Table.grid(padding=(0, 1, 0, 0))
                 hanging.add_row("  -", Text(reason))
                 parts.append(hanging)

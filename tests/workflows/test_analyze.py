@@ -245,3 +245,50 @@ def test_files_in_options_lie_beside_the_experiment_file(cli, tmp_path, monkeypa
     valence = values["mean_valence"]
     assert valence["value"] == pytest.approx(3.0, abs=0.05)
     assert str(tmp_path) not in answer.out
+
+
+def test_evidence_stands_beside_the_prediction(cli, tmp_path, campaign_file):
+    """Ti metal in the made-up spectrum, where the screen expects TiO: that is told, and no more."""
+    energy = np.arange(4800.0, 5400.0, 0.5)
+
+    def edge(at):
+        return (
+            0.1
+            + 1 / (1 + np.exp(-(energy - at) / 1.5))
+            + 0.2 * np.exp(-(((energy - at - 8) / 4) ** 2))
+        )
+
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=energy.size)
+    for name, mu in {"metal": edge(4966), "oxide": edge(4976), "film": edge(4966) + noise}.items():
+        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([energy, mu]))
+    settings = {
+        "sample": {"name": "film", "dopant": "Ti"},
+        "measurements": [
+            {
+                "technique": "xanes",
+                "file": "film.txt",
+                "edge": "Ti K",
+                "references": {"metal": "metal.txt", "oxide": "oxide.txt"},
+                "valences": {"metal": 0.0, "oxide": 2.0},
+            }
+        ],
+    }
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(settings))
+    cli("run", campaign_file().name)
+    before = json.loads(cli("results", "--format", "json").out)
+    answer = cli("analyze", "experiment.yaml")
+    assert answer.code == 0, answer.err
+    after = json.loads(cli("results", "--format", "json").out)
+    evidence = {c["dopant"]: c.pop("evidence") for c in after["candidates"]}
+    (found,) = evidence["Ti"]
+    assert evidence["Mg"] == []
+    assert found["relation"] == "contradicts"
+    assert "metal; the screen expects oxide" in found["why"]
+    for candidate in before["candidates"]:
+        assert candidate.pop("evidence") == []
+    assert after["candidates"] == before["candidates"]
+    assert "measured (xanes, film): contradicts" in " ".join(
+        cli("results", "--reasons").out.split()
+    )
+    cli("report", "-o", "report.html")
+    assert "Measured (xanes, film): contradicts" in (tmp_path / "report.html").read_text()

@@ -1,0 +1,60 @@
+"""Measured evidence beside the predictions of a ranking; it changes no computed number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jobflow import JobStore
+
+from rocksalt.analysis.evidence import judge
+from rocksalt.analysis.quantities import Quantity
+from rocksalt.stores.documents import RankingDoc
+from rocksalt.stores.experiment_documents import ExperimentDoc
+
+FIELDS = [f"output.{name}" for name in ExperimentDoc.model_fields if name != "arrays"]
+
+
+def experiments_on(store: JobStore, dopants: Iterable[str]) -> list[ExperimentDoc]:
+    """Return the analysed measurements that speak about some dopants, without their curves."""
+    criteria = {"metadata.kind": "experiment", "output.dopant": {"$in": sorted(dopants)}}
+    found = store.docs_store.query(criteria, properties=FIELDS)
+    documents = [ExperimentDoc.model_validate(record["output"]) for record in found]
+    return sorted(documents, key=lambda d: (d.technique, d.sample["name"], d.file, d.key))
+
+
+def with_evidence(ranking: RankingDoc, documents: Iterable[ExperimentDoc]) -> RankingDoc:
+    """Return a ranking whose candidates say what was measured of them.
+
+    Parameters
+    ----------
+    ranking
+        Of a campaign.
+    documents
+        Analysed measurements of any dopant.
+    """
+    documents = list(documents)
+    candidates = []
+    for candidate in ranking.candidates:
+        entries = []
+        for document in (d for d in documents if d.dopant == candidate.dopant):
+            quantities = {
+                name: Quantity(q.value, q.uncertainty, q.unit)
+                for name, q in document.values.items()
+            }
+            edge = document.parameters.get("edge")
+            found = judge(
+                candidate.dopant, candidate.criteria, document.technique, edge, quantities
+            )
+            entries.append(
+                {
+                    "relation": found.relation,
+                    "why": found.why,
+                    "technique": document.technique,
+                    "sample": document.sample["name"],
+                    "file": document.file,
+                    "key": document.key,
+                    "values": {n: q.model_dump() for n, q in document.values.items()},
+                }
+            )
+        candidates.append(candidate.model_copy(update={"evidence": entries}))
+    return ranking.model_copy(update={"candidates": candidates})
