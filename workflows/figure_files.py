@@ -85,7 +85,8 @@ def _phase_figures(
     by_system: dict[str, list[HullDoc]] = {}
     for hull in hulls:
         if hull.phases:
-            figures[f"hull-{hull.chemical_system}-{hull.engine}"] = ternary_diagram(hull)
+            if len(hull.cations) == 2:  # four elements make no triangle
+                figures[f"hull-{hull.chemical_system}-{hull.engine}"] = ternary_diagram(hull)
             by_system.setdefault(hull.chemical_system, []).append(hull)
     for system, mine in by_system.items():
         figures[f"windows-{system}"] = oxygen_window_bars(mine, engines=engines)

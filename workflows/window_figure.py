@@ -294,7 +294,7 @@ def _key(
                 hatch="////",
                 label=f"{first.dopant} metal",
             ),
-            Patch(facecolor=_FILLS[False, True], label=f"{first.host} metal"),
+            Patch(facecolor=_FILLS[False, True], label=f"{host_cations(first.host)[-1]} metal"),
             Patch(
                 facecolor=_FILLS[True, True], edgecolor="#c2c8cf", hatch="////", label="both metal"
             ),
