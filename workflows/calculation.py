@@ -64,7 +64,7 @@ class Calculation(BaseModel):
     dft: DftSettings | None = None
     details: dict[str, Any] = Field(default_factory=dict)
 
-    @computed_field  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]  # mypy allows no decorator on a property
     @property
     def structure(self) -> StructureType:
         """The structure before the rattle."""

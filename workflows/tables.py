@@ -139,7 +139,7 @@ def ranking_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableTy
     reasons
         Write every reason under the table.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = _plain_table()
     table.add_column("#", justify="right")
     table.add_column("M", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -164,6 +164,11 @@ def ranking_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableTy
     return Group(*parts, *_remarks(ranking, reasons=reasons))
 
 
+def _plain_table() -> Table:
+    """Return an empty table with a rule under its headings and nothing around it."""
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+
+
 def formation_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableType:
     """Return the formation energies of the rock salts by engine, for a campaign without mixtures.
 
@@ -174,7 +179,7 @@ def formation_table(ranking: RankingDoc, *, reasons: bool = False) -> Renderable
     reasons
         Write every reason under the table.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = _plain_table()
     table.add_column("#", justify="right")
     table.add_column("M", no_wrap=True)
     table.add_column("stays\noxidised", no_wrap=True)
@@ -300,7 +305,7 @@ def short_reason(candidate: CandidateDoc) -> str:
 
 def triage_table(triage: TriageDoc) -> RenderableType:
     """Return who went to the engine that decides, who did not, and the engines' agreement."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = _plain_table()
     table.add_column("M", no_wrap=True)
     table.add_column("before", no_wrap=True)
     table.add_column("after", no_wrap=True)
@@ -324,7 +329,7 @@ def triage_table(triage: TriageDoc) -> RenderableType:
         Text(f"{triage.decide} has taken {triage.spent_cpu_hours:.2f} CPU h{budget}.", style="dim"),
     ]
     if triage.agreement:
-        errors = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        errors = _plain_table()
         errors.add_column(f"against\n{triage.decide}", no_wrap=True)
         errors.add_column("quantity", no_wrap=True)
         for heading in ("values", "mean\nerror", "mean\nabsolute", "largest", "rank\ncorr."):

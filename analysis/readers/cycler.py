@@ -271,7 +271,7 @@ def _read_with(read: Callable[[], Any], path: str | Path, what: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = read()
-    except Exception as error:
+    except Exception as error:  # the readers of binary files raise whatever they stumble over
         raise MeasurementError(
             f"{path}: cannot be read as {what} ({type(error).__name__}): it is cut short or of "
             "another kind: copy it again or export it as text"

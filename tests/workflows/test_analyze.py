@@ -207,73 +207,59 @@ def test_a_candidate_that_nobody_screened_is_refused(cli, experiment, campaign_f
     assert "(it knows Mg, Ti)" in answer.err
 
 
-def test_files_in_options_lie_beside_the_experiment_file(cli, tmp_path, monkeypatch):
-    """Half and half of two steps, with references named in the options."""
-    energy = np.arange(6400.0, 6700.0, 0.5)
+def write_xanes(folder, edges_ev, *, absorber_ev, sample, references, **in_sample):
+    """Write made-up spectra by name, and an experiment file that fits the sample with the others."""
+    energy = np.arange(absorber_ev[1] - 150.0, absorber_ev[1] + 430.0, 0.5)
 
     def edge(at):
-        return (
-            0.1
-            + 1 / (1 + np.exp(-(energy - at) / 1.5))
-            + 0.2 * np.exp(-(((energy - at - 8) / 4) ** 2))
-        )
+        white_line = 0.2 * np.exp(-(((energy - at - 8) / 4) ** 2))
+        return 0.1 + 1 / (1 + np.exp(-(energy - at) / 1.5)) + white_line
 
-    folder = tmp_path / "beamtime"
-    folder.mkdir()
-    for name, mu in {
-        "a": edge(6544),
-        "b": edge(6552),
-        "mix": (edge(6544) + edge(6552)) / 2,
-    }.items():
+    folder.mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=energy.size)
+    spectra = {name: edge(at) for name, at in edges_ev.items()}
+    spectra[sample] = np.mean([edge(at) for at in in_sample.pop("holds_ev")], axis=0) + noise
+    for name, mu in spectra.items():
         np.savetxt(folder / f"{name}.txt", np.column_stack([energy, mu]))
-    settings = {
-        "sample": {"name": "film"},
-        "measurements": [
-            {
-                "technique": "xanes",
-                "file": "mix.txt",
-                "edge": "Mn K",
-                "references": {"a": "a.txt", "b": "b.txt"},
-                "valences": {"a": 2.0, "b": 4.0},
-            }
-        ],
+    measurement = {
+        "technique": "xanes",
+        "file": f"{sample}.txt",
+        "edge": absorber_ev[0],
+        "references": {name: f"{name}.txt" for name in edges_ev},
+        "valences": references,
     }
+    settings = {"sample": {"name": sample, **in_sample}, "measurements": [measurement]}
     (folder / "experiment.yaml").write_text(yaml.safe_dump(settings))
+
+
+def test_files_in_options_lie_beside_the_experiment_file(cli, tmp_path):
+    """Half and half of two steps, with references named in the options."""
+    write_xanes(
+        tmp_path / "beamtime",
+        {"a": 6544, "b": 6552},
+        absorber_ev=("Mn K", 6550),
+        sample="mix",
+        references={"a": 2.0, "b": 4.0},
+        holds_ev=(6544, 6552),
+    )
     answer = cli("analyze", "beamtime/experiment.yaml", "--format", "json")
     assert answer.code == 0, answer.err
-    values = json.loads(answer.out)["documents"][0]["values"]
-    valence = values["mean_valence"]
+    valence = json.loads(answer.out)["documents"][0]["values"]["mean_valence"]
     assert valence["value"] == pytest.approx(3.0, abs=0.05)
     assert str(tmp_path) not in answer.out
 
 
 def test_evidence_stands_beside_the_prediction(cli, tmp_path, campaign_file):
     """Ti metal in the made-up spectrum, where the screen expects TiO: that is told, and no more."""
-    energy = np.arange(4800.0, 5400.0, 0.5)
-
-    def edge(at):
-        return (
-            0.1
-            + 1 / (1 + np.exp(-(energy - at) / 1.5))
-            + 0.2 * np.exp(-(((energy - at - 8) / 4) ** 2))
-        )
-
-    noise = np.random.default_rng(0).normal(scale=1e-3, size=energy.size)
-    for name, mu in {"metal": edge(4966), "oxide": edge(4976), "film": edge(4966) + noise}.items():
-        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([energy, mu]))
-    settings = {
-        "sample": {"name": "film", "dopant": "Ti"},
-        "measurements": [
-            {
-                "technique": "xanes",
-                "file": "film.txt",
-                "edge": "Ti K",
-                "references": {"metal": "metal.txt", "oxide": "oxide.txt"},
-                "valences": {"metal": 0.0, "oxide": 2.0},
-            }
-        ],
-    }
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(settings))
+    write_xanes(
+        tmp_path,
+        {"metal": 4966, "oxide": 4976},
+        absorber_ev=("Ti K", 4970),
+        sample="film",
+        references={"metal": 0.0, "oxide": 2.0},
+        holds_ev=(4966,),
+        dopant="Ti",
+    )
     cli("run", campaign_file().name)
     before = json.loads(cli("results", "--format", "json").out)
     answer = cli("analyze", "experiment.yaml")

@@ -66,7 +66,7 @@ def read_relaxation(text: str) -> PwResult:
         end = list(read_espresso_out(StringIO(text), index=slice(-1, None)))[-1]
         results = end.calc.results
         forces = np.array(results["forces"], dtype=float)
-    except Exception as error:
+    except Exception as error:  # ASE's reader raises whatever a cut file makes it stumble over
         raise CalculationError(
             f"the output of pw.x cannot be read: {type(error).__name__}: {error}"
         ) from error

@@ -135,7 +135,7 @@ def relax_dft(task: DftTask, protocol: str) -> RelaxationResult:
         converged=True,
         n_evaluations=n_evaluations,
         n_fallbacks=int(lowest.optimizer == "FIRE"),
-        optimizer=lowest.optimizer,  # type: ignore[arg-type]
+        optimizer=lowest.optimizer,  # type: ignore[arg-type]  # one of relax's, or E(V)
         cpu_s=time.process_time() - started,
         method=method,
         warnings=lowest.warnings + failed,

@@ -57,7 +57,7 @@ class DftSettings(BaseModel):
         if value == MATERIALS_PROJECT_U:
             return materials_project_u_ev()
         if isinstance(value, str):
-            raise ValueError(f"{value!r}: give U by element, or {MATERIALS_PROJECT_U!r}")  # noqa: TRY004
+            raise ValueError(f"{value!r}: give U by element, or {MATERIALS_PROJECT_U!r}")  # noqa: TRY004  # pydantic takes ValueError
         return value
 
     @field_validator("hubbard_u_ev", "initial_moments_mu_b")
