@@ -30,6 +30,7 @@ LARGEST_VOLUME_CHANGE = 2.0  # factor, either way
 LARGEST_MOVE = 0.25  # angstrom per atom and step
 LARGEST_STRAIN = 0.06  # logarithmic strain per step
 STIFFNESS = 15.0  # eV/angstrom^2, of an atom; only sizes the first step
+DISTORTED_FORCE = 0.15  # eV/angstrom; at smaller ones Jahn-Teller octahedra have taken their shape
 ENERGY_NOISE = 1e-5  # eV/atom, of single-precision engines
 N_RESTARTS = 2
 
@@ -220,6 +221,7 @@ class _Walk:
         self.volume = atoms.get_volume() if settings.relax_cell else 1.0
         self.noise = ENERGY_NOISE * len(atoms)
         self.energies: list[float] = []
+        self.cell_is_stiff = holds_jahn_teller_cation(atoms.get_chemical_symbols())
 
     def begin(self) -> None:
         """Evaluate the start."""
@@ -303,13 +305,13 @@ class _Walk:
         An atom's elastic energy is about `STIFFNESS` times half its strain squared, eV, and
         the cell rows are n times the strain: their curvature is smaller by a factor of n.
 
-        Where a Jahn-Teller cation is to distort its octahedron the cell rows are taken as stiff as
+        While a Jahn-Teller cation is to distort its octahedron the cell rows are taken as stiff as
         the atoms', as FIRE takes them: a cell that gives way first expands before the octahedra
         distort, and CrO with SevenNet-0 then stays undistorted, 100 meV per atom too high.
         """
         n = len(self.atoms)
         rows = np.full((len(self.latest.x), 1), STIFFNESS)
-        if not holds_jahn_teller_cation(self.atoms.get_chemical_symbols()):
+        if not self.cell_is_stiff:
             rows[n:] /= n
         return rows
 
@@ -374,6 +376,9 @@ def _lbfgs(walk: _Walk, first_step: float) -> bool:
     def accept(_: Array) -> None:
         nonlocal accepted
         accepted = walk.latest
+        if walk.cell_is_stiff and accepted.max_force < DISTORTED_FORCE:
+            walk.cell_is_stiff = False
+            raise _AbandonedError  # and on with the metric that takes fewer steps
 
     with contextlib.suppress(_AbandonedError):
         minimize(

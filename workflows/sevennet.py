@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.workflows.threads import keep_freed_memory
 
 if TYPE_CHECKING:
     from sevenn.calculator import SevenNetCalculator
@@ -44,6 +45,7 @@ def sevennet_calculator(model: str = "7net-0", modal: str | None = None) -> Seve
     if (modal is not None or choices) and modal not in choices:
         remedy = f"choose one of {', '.join(choices)}" if choices else "leave it out"
         raise RocksaltError(f"SevenNet model '{model}' has no modal '{modal}': {remedy}")
+    keep_freed_memory()
     with warnings.catch_warnings():
         # Accelerators are for GPUs; the second comes from e3nn's use of TorchScript.
         warnings.filterwarnings("ignore", "No tensor product accelerator", UserWarning)

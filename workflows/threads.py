@@ -1,7 +1,8 @@
-"""Threads and floating-point modes of a worker process."""
+"""Threads, floating-point modes and memory of a worker process."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import sys
@@ -27,12 +28,17 @@ def limit_threads(n: int = 1) -> None:
     first in a worker. Environment variables that the user has set stay; torch reads them when it
     is imported, and a torch that is already there is told directly. Nothing is imported here.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(n))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(missing_thread_variables(n))
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(n)
+
+
+def missing_thread_variables(n: int = 1) -> dict[str, str]:
+    """Return the environment variables for `n` threads, less those that are set."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    variables = {**dict.fromkeys(names, str(n)), "OMP_WAIT_POLICY": "PASSIVE"}
+    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 @contextmanager
@@ -62,3 +68,24 @@ def denormals_flushed() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(flushed_before)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that it frees, for its next allocations.
+
+    glibc gives large freed blocks back to the system, which hands them out again page by page,
+    each filled with zeros at first touch: with SevenNet a fifth of the CPU time of a cell of 64
+    atoms. Kept, the process stays as large as its largest evaluation made it, and no larger.
+
+    Returns
+    -------
+    bool
+        Whether the C library could be told; others than glibc are left alone.
+    """
+    try:
+        tell = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows has no library of no name
+        return False
+    trim_threshold, largest_mapped = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+    return bool(tell(largest_mapped, 0)) and bool(tell(trim_threshold, -1))

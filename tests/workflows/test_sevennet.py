@@ -71,6 +71,16 @@ def test_relaxes() -> None:
     assert (4 * result.atoms.get_volume()) ** (1 / 3) == pytest.approx(4.19, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_octahedra_of_chromium_distort(seed: int) -> None:
+    """A symmetric start without a rattle cannot distort: its forces are zero by symmetry."""
+    symmetric, free = bulk("CrO", "rocksalt", a=4.3), bulk("CrO", "rocksalt", a=4.3) * (2, 1, 1)
+    still = RelaxationSettings(rattle_angstrom=0, rattle_strain=0)
+    undistorted = relax(symmetric, calculator(), still).energy_ev / len(symmetric)
+    result = relax(free, calculator(), RelaxationSettings(seed=seed))
+    assert result.energy_ev / len(free) < undistorted - 0.08
+
+
 def test_unknown_element_is_one_line() -> None:
     with pytest.raises(CalculationError, match="SevenNetCalculator failed on Fr: ValueError"):
         relax(bulk("Fr", "fcc", a=6.0), calculator())
