@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from scipy.optimize import nnls
@@ -16,6 +16,7 @@ from rocksalt.analysis.readers.impedance import Complex
 
 _PER_DECADE = 12  # relaxation times per decade
 _BEYOND = 0.5  # decades of relaxation times beyond the measured ones
+_CHOICES = tuple(10.0**power for power in range(-6, 3))  # weights of the penalty
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -58,19 +59,22 @@ class RelaxationTimes:
         (k,) resistance at each, in ohm.
     covariance
         (k + 3, k + 3) of the resistances, R0, the inductance and the inverse series capacitance.
+    least_ohm
+        (k,) standard uncertainty of a single relaxation at each time: a smaller one is not seen.
     ohmic, inductance_h, elastance_per_f
         R0 in ohm, L in H, 1/C in 1/F.
     regularisation
-        The parameter that generalised cross-validation chose.
+        The parameter with the least score of generalised cross-validation.
     residuals
         (n,), complex, over the magnitude.
     freedom
-        Number of parameters that the fit effectively has.
+        Number of parameters that the fit with that parameter effectively has.
     """
 
     tau_s: Array
     resistance_ohm: Array
     covariance: Array
+    least_ohm: Array
     ohmic: float
     inductance_h: float
     elastance_per_f: float
@@ -83,12 +87,32 @@ class RelaxationTimes:
         return self.resistance_ohm / np.log(self.tau_s[1] / self.tau_s[0])
 
     def between(self, from_s: float, to_s: float) -> tuple[float, float]:
-        """Return the resistance of a window of times and its standard uncertainty, in ohm."""
-        inside = (self.tau_s >= from_s) & (self.tau_s < to_s)
-        weight = np.concatenate([inside, [False] * 3]).astype(float)
+        """Return the resistance of a window of times and its standard uncertainty, in ohm.
+
+        No window is known better than the best known single relaxation in it, also one where
+        nothing was found.
+
+        Raises
+        ------
+        MeasurementError
+            When the window holds none of the times.
+        """
+        step = np.log(self.tau_s[1] / self.tau_s[0])
+        upper = np.log(self.tau_s) + step / 2  # an element stands for a step about its time
+        with np.errstate(divide="ignore"):
+            first, last = np.log(from_s), np.log(to_s)
+        share = (np.minimum(upper, last) - np.maximum(upper - step, first)) / step
+        share = np.clip(share, 0.0, 1.0)
+        if not share.any():
+            raise MeasurementError(
+                f"the spectrum sees relaxation times from {self.tau_s[0]:.3g} to {self.tau_s[-1]:.3g} s, "
+                f"none from {from_s:g} to {to_s:g} s: give another window"
+            )
+        weight = np.concatenate([share, np.zeros(3)])
+        doubt = np.sqrt(max(weight @ self.covariance @ weight, 0.0))
         return (
-            float(self.resistance_ohm[inside].sum()),
-            float(np.sqrt(max(weight @ self.covariance @ weight, 0.0))),
+            float(self.resistance_ohm @ share),
+            float(max(doubt, self.least_ohm[share > 0].min())),
         )
 
 
@@ -140,18 +164,29 @@ def relaxation_times(
 
     Z = R0 + j w L + 1/(j w C) + sum_k R_k/(1 + j w tau_k) with nothing negative, by least squares
     with a penalty on the second differences of R_k (Wan, Saccoccio, Chen and Ciucci, Electrochim.
-    Acta 184, 483 (2015), with discrete elements), each point over its magnitude. The weight of the
-    penalty is where generalised cross-validation is least (Golub, Heath and Wahba, Technometrics
-    21, 215 (1979), equation 1.4), with the trace of the fit's matrix over the elements that are not
-    at zero. The covariance is that of the Bayesian reading of the penalty (Wahba, J. R. Stat. Soc.
-    B 45, 133 (1983)): it holds the bias that smoothing makes.
+    Acta 184, 483 (2015), with discrete elements), each point over its magnitude.
+
+    Every weight of the penalty from 1e-6 to 100 is fitted. The result is their mean, each weighed by
+    exp(-n ln(V)/2) with the n data and the score V of generalised cross-validation (Golub, Heath and
+    Wahba, Technometrics 21, 215 (1979), equation 1.4; its freedom is the trace of the fit's matrix
+    over the elements that are not at zero): where the freedom is small against n, n ln V is Akaike's
+    criterion, and these are his weights. The covariance joins three parts:
+
+    - within a fit, that of the Bayesian reading of the penalty (Wahba, J. R. Stat. Soc. B 45, 133
+      (1983)), over the elements that are not at zero;
+    - between the fits, their spread about the mean (Buckland, Burnham and Augustin, Biometrics 53,
+      603 (1997)): a peak that is smoothed too much or split moves between them, which the first part
+      does not know;
+    - beyond the measured times, on R0 and the fastest element with opposite signs, and on the slowest
+      element: what relaxes there may be as much as the last half decade within holds, or as a single
+      relaxation there that is not seen (a rectangular distribution).
 
     Parameters
     ----------
     frequency_hz, impedance_ohm
         (n,) each.
     regularisation
-        Given instead of chosen.
+        Weight of the penalty, given instead of weighed.
 
     Raises
     ------
@@ -177,42 +212,88 @@ def relaxation_times(
     ]  # zero beyond the ends
     # Orthogonal factors keep every quantity below and make the problem small.
     _, factor = np.linalg.qr(np.concatenate([design, target[:, None]], axis=1))
-    small, projected = factor[:, :-1], factor[:, -1]
-    choices = np.logspace(-6, 1, 8) if regularisation is None else [regularisation]
-    best: tuple[float, float, Array, Array, float] | None = None
-    for choice in choices:
-        stacked = np.concatenate([small, np.sqrt(choice) * bends])
-        found, _ = nnls(stacked, np.concatenate([projected, np.zeros(len(bends))]), maxiter=5000)
-        active = found > 0
-        normal = small[:, active].T @ small[:, active]
-        penalised = normal + choice * bends[:, active].T @ bends[:, active]
-        inverse = np.linalg.pinv(penalised, hermitian=True)
-        freedom = float(np.trace(inverse @ normal))
-        misfit = float(np.sum((projected - small @ found) ** 2))
-        score = misfit / (len(target) - freedom) ** 2
-        if best is None or score < best[0]:
-            best = (score, float(choice), found, penalised, freedom)
-    assert best is not None  # there is at least one choice
-    _, choice, found, penalised, freedom = best
-    active = found > 0
-    left = target - design @ found
-    variance = float(np.sum(left**2) / (len(target) - freedom))
-    covariance = np.zeros((design.shape[1],) * 2)
-    covariance[np.ix_(active, active)] = variance * np.linalg.pinv(penalised, hermitian=True)
-    scales = units * scale
-    found, covariance = found * scales, covariance * np.outer(scales, scales)
-    half = len(angular)
-    return RelaxationTimes(
-        tau_s=tau,
-        resistance_ohm=found[: len(tau)],
-        covariance=covariance,
-        ohmic=float(found[-3]),
-        inductance_h=float(found[-2]),
-        elastance_per_f=float(found[-1]),
-        regularisation=choice,
-        residuals=left[:half] + 1j * left[half:],
-        freedom=freedom,
+    choices = _CHOICES if regularisation is None else (regularisation,)
+    fits = [
+        _regularised(factor[:, :-1], factor[:, -1], bends, choice, len(target))
+        for choice in choices
+    ]
+    criteria = len(target) * np.log([fit.score for fit in fits])
+    best = fits[int(np.argmin(criteria))]
+    shares = np.exp(-(criteria - criteria.min()) / 2)
+    shares /= shares.sum()
+    found = np.sum([share * fit.found for share, fit in zip(shares, fits, strict=True)], axis=0)
+    covariance = np.sum(
+        [
+            share * (fit.covariance + np.outer(fit.found - found, fit.found - found))
+            for share, fit in zip(shares, fits, strict=True)
+        ],
+        axis=0,
     )
+    left = target - design @ found
+    scales = units * scale
+    half = len(angular)
+    mean = RelaxationTimes(
+        tau_s=tau,
+        resistance_ohm=(found * scales)[: len(tau)],
+        covariance=covariance * np.outer(scales, scales),
+        least_ohm=(best.single * scales)[: len(tau)],
+        ohmic=float((found * scales)[-3]),
+        inductance_h=float((found * scales)[-2]),
+        elastance_per_f=float((found * scales)[-1]),
+        regularisation=best.regularisation,
+        residuals=left[:half] + 1j * left[half:],
+        freedom=best.freedom,
+    )
+    return replace(mean, covariance=mean.covariance + _beyond_the_ends(mean))
+
+
+class _Fit(NamedTuple):
+    """A fit with one weight of the penalty; `single` are the uncertainties of single elements."""
+
+    regularisation: float
+    score: float
+    found: Array
+    covariance: Array
+    single: Array
+    freedom: float
+
+
+def _regularised(
+    design: Array, target: Array, bends: Array, regularisation: float, n_data: int
+) -> _Fit:
+    stacked = np.concatenate([design, np.sqrt(regularisation) * bends])
+    found, _ = nnls(stacked, np.concatenate([target, np.zeros(len(bends))]), maxiter=5000)
+    active = found > 0
+    normal = design[:, active].T @ design[:, active]
+    mixed = stacked.T @ stacked[:, active]
+    inverse = np.linalg.pinv(mixed[active], hermitian=True)
+    freedom = float(np.trace(inverse @ normal))
+    misfit = float(np.sum((target - design @ found) ** 2))
+    variance = misfit / (n_data - freedom)
+    covariance = np.zeros((len(found),) * 2)
+    covariance[np.ix_(active, active)] = variance * inverse
+    # An element at zero, if it alone were let go: what the others cannot take up of it tells it.
+    own = np.sum(stacked**2, axis=0)
+    unshared = own - np.sum(mixed @ inverse * mixed, axis=1)
+    single = np.sqrt(variance / np.maximum(unshared, 1e-10 * own))
+    single[active] = np.sqrt(np.diag(covariance)[active])
+    unseen = ~active & (np.arange(len(found)) >= len(bends))  # R0, L or 1/C at zero
+    covariance[unseen, unseen] = single[unseen] ** 2
+    score = misfit / (n_data - freedom) ** 2
+    return _Fit(float(regularisation), score, found, covariance, single, freedom)
+
+
+def _beyond_the_ends(found: RelaxationTimes) -> Array:
+    """Return the covariance for what relaxes faster or slower than the spectrum sees."""
+    half = round(_BEYOND * _PER_DECADE)
+    fast, slow = (
+        max(found.resistance_ohm[rows].sum(), found.least_ohm[rows].min())
+        for rows in (slice(half, 2 * half), slice(-2 * half, -half))
+    )
+    ends = np.zeros((2, len(found.covariance)))
+    ends[0, -3], ends[0, 0] = fast, -fast
+    ends[1, len(found.tau_s) - 1] = slow
+    return np.asarray(ends.T @ ends / 3)
 
 
 def _relaxations(angular: Array, tau: Array) -> Complex:

@@ -137,17 +137,33 @@ def peak(sweep: Sweep, from_v: float, to_v: float) -> Peak:
     return Peak(middle + float(shift), sign * height, doubt)
 
 
-def rate_exponent(rates_v_per_s: Array, heights_a: Array) -> tuple[float, float | None]:
-    """Return b of i = a v^b and its standard error: 0.5 by diffusion, 1 by capacitance.
+def rate_exponent(
+    rates_v_per_s: Array, heights_a: Array, uncertainties_a: Array
+) -> tuple[float, float]:
+    """Return b of i = a v^b and its standard uncertainty: 0.5 by diffusion, 1 by capacitance.
 
-    Lindström et al., J. Phys. Chem. B 101, 7717 (1997): least squares in logarithms.
+    Lindström et al., J. Phys. Chem. B 101, 7717 (1997): a line in logarithms, by least squares, each
+    height over its uncertainty. The uncertainty is that of the heights, by the Birge ratio (Phys.
+    Rev. 40, 207 (1932)) larger where they scatter more about the line.
+
+    Parameters
+    ----------
+    rates_v_per_s, heights_a, uncertainties_a
+        (n,) each, of one peak.
 
     Raises
     ------
     MeasurementError
         For fewer than two different rates.
     """
-    rates, heights = np.abs(rates_v_per_s), np.abs(heights_a)
-    if len(np.unique(np.round(np.log(rates), 2))) < 2:
+    rates, heights = np.log(np.abs(rates_v_per_s)), np.log(np.abs(heights_a))
+    if len(np.unique(np.round(rates, 2))) < 2:
         raise MeasurementError("one sweep rate gives no exponent: measure at several rates")
-    return line_fit(np.log(rates), np.log(heights))
+    weights = (heights_a / np.maximum(uncertainties_a, 1e-9 * np.abs(heights_a))) ** 2
+    deviation = rates - np.average(rates, weights=weights)
+    level = np.average(heights, weights=weights)
+    spread = float(np.sum(weights * deviation**2))
+    exponent = float(np.sum(weights * deviation * heights) / spread)
+    left = float(np.sum(weights * (heights - level - exponent * deviation) ** 2))
+    birge = math.sqrt(max(1.0, left / max(len(rates) - 2, 1)))
+    return exponent, birge / math.sqrt(spread)

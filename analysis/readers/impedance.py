@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,15 +18,39 @@ from rocksalt.analysis.readers.cycler import biologic_records
 Complex = NDArray[np.complex128]
 
 
-class ImpedanceOptions(BaseModel):
-    """What a spectrum's file may not say by itself."""
+class SpectrumOptions(BaseModel):
+    """What a file of spectra may not say by itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     imaginary: Literal["Z''", "-Z''"] | None = Field(
         None, description="what the third column of a text is; BioLogic files say it themselves"
     )
+
+
+class ImpedanceOptions(SpectrumOptions):
+    """The same for one spectrum."""
+
     sweep: int = Field(1, ge=1, description="which sweep of a file that holds several")
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One sweep of frequencies.
+
+    Attributes
+    ----------
+    frequency_hz
+        (n,) falling, in Hz.
+    impedance_ohm
+        (n,) in ohm.
+    potential_v
+        Mean over the sweep, in V; None where the file has none.
+    """
+
+    frequency_hz: Array
+    impedance_ohm: Complex
+    potential_v: float | None
 
 
 def read_impedance(
@@ -45,6 +70,33 @@ def read_impedance(
         frequency is not positive.
     """
     options = options or ImpedanceOptions()
+    table = _columns(path, options)
+    frequency = table[:, 0]
+    sweeps = _sweeps(table) if options.sweep > 1 or _repeats(frequency) else [table]
+    if options.sweep > len(sweeps):
+        raise MeasurementError(f"{path}: has {len(sweeps)} sweeps: give sweep within them")
+    spectrum = _spectrum(path, sweeps[options.sweep - 1])
+    return spectrum.frequency_hz, spectrum.impedance_ohm
+
+
+def read_series(path: str | Path, options: SpectrumOptions | None = None) -> list[Spectrum]:
+    """Read every sweep of a file, in the order of measuring.
+
+    A BioLogic file of GEIS says the potential of each sweep, a text does not.
+
+    Raises
+    ------
+    MeasurementError
+        As `read_impedance`; the message tells which sweep.
+    """
+    table = _columns(path, options or SpectrumOptions())
+    sweeps = _sweeps(table) if _repeats(table[:, 0]) else [table]
+    names = [f"{path}: sweep {n}" if len(sweeps) > 1 else path for n in range(1, len(sweeps) + 1)]
+    return [_spectrum(name, sweep) for name, sweep in zip(names, sweeps, strict=True)]
+
+
+def _columns(path: str | Path, options: SpectrumOptions) -> Array:
+    """Return frequency, Z', Z'' and the potential, NaN where the file has none."""
     if Path(path).suffix.lower() == ".mpr":
         columns = _biologic(path)
     else:
@@ -53,33 +105,42 @@ def read_impedance(
             raise MeasurementError(
                 f"{path}: the file does not say whether its third column is Z'' or -Z'': give imaginary"
             )
-        if options.imaginary == "-Z''":
-            columns = columns * np.array([1.0, 1.0, -1.0])
-    columns = columns[np.all(np.isfinite(columns), axis=1)]
-    frequency = columns[:, 0]
-    if len(frequency) and frequency.min() <= 0:
+        sign = -1.0 if options.imaginary == "-Z''" else 1.0
+        columns = np.column_stack([columns[:, :2], sign * columns[:, 2]])
+        columns = np.column_stack([columns, np.full(len(columns), np.nan)])
+    columns = columns[np.all(np.isfinite(columns[:, :3]), axis=1)]
+    if len(columns) and columns[:, 0].min() <= 0:
         raise MeasurementError(
-            f"{path}: a frequency of {frequency.min():g} Hz: the columns are to be frequency, Z', Z''"
+            f"{path}: a frequency of {columns[:, 0].min():g} Hz: the columns are to be frequency, Z', Z''"
         )
-    # A sweep ends where the frequency jumps back to where it began.
+    return columns
+
+
+def _sweeps(columns: Array) -> list[Array]:
+    """Split where the frequency jumps back to where a sweep begins."""
+    frequency = columns[:, 0]
     direction = np.sign(frequency[-1] - frequency[0]) if len(frequency) > 1 else 0
     jumps = np.flatnonzero(np.sign(np.diff(frequency)) == -direction) + 1
-    sweeps = np.split(columns, jumps) if options.sweep > 1 or _repeats(frequency) else [columns]
-    if options.sweep > len(sweeps):
-        raise MeasurementError(f"{path}: has {len(sweeps)} sweeps: give sweep within them")
-    chosen = sweeps[options.sweep - 1]
-    if len(chosen) < 10:
+    return np.split(columns, jumps)
+
+
+def _spectrum(path: str | Path, columns: Array) -> Spectrum:
+    if len(columns) < 10:
         raise MeasurementError(
-            f"{path}: {len(chosen)} frequencies are no spectrum: at least 10 are needed"
+            f"{path}: {len(columns)} frequencies are no spectrum: at least 10 are needed"
         )
-    chosen = chosen[np.argsort(-chosen[:, 0])]
-    impedance = chosen[:, 1] + 1j * chosen[:, 2]
-    if np.mean(impedance.imag[len(chosen) // 2 :] > 0) > 0.8:
+    columns = columns[np.argsort(-columns[:, 0])]
+    if np.mean(columns[len(columns) // 2 :, 2] > 0) > 0.8:
         raise MeasurementError(
             f"{path}: at low frequencies Z'' is positive, as of a coil: the third column is the other "
             "of Z'' and -Z'', give imaginary"
         )
-    return chosen[:, 0], impedance
+    potential = float(np.mean(columns[:, 3]))
+    return Spectrum(
+        columns[:, 0],
+        columns[:, 1] + 1j * columns[:, 2],
+        potential if np.isfinite(potential) else None,
+    )
 
 
 def _repeats(frequency: Array) -> bool:
@@ -93,6 +154,12 @@ def _biologic(path: str | Path) -> Array:
     for name in names:
         if name not in (data.dtype.names or ()):
             raise MeasurementError(f"{path}: has no column {name!r}: give a file of PEIS or GEIS")
-    columns = np.stack([np.asarray(data[name], dtype=float) for name in names], axis=1)
-    columns = columns[columns[:, 0] > 0]  # rows of the rest between sweeps
-    return columns * np.array([1.0, 1.0, -1.0])
+    potential = next((name for name in ("<Ewe>/V", "Ewe/V") if name in data.dtype.names), None)
+    columns = [np.asarray(data[name], dtype=float) for name in names]
+    columns.append(
+        np.full(len(data), np.nan)
+        if potential is None
+        else np.asarray(data[potential], dtype=float)
+    )
+    table = np.stack(columns, axis=1) * np.array([1.0, 1.0, -1.0, 1.0])
+    return table[table[:, 0] > 0]  # rows of the rest between sweeps are left out

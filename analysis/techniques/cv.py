@@ -64,7 +64,9 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         )
         result.arrays[f"{name}_peak_currents_ma"] = 1000 * heights
         if rates.max() > 1.1 * rates.min() and np.all(heights > 0):
-            result.values[f"{name}_rate_exponent"] = Quantity(*rate_exponent(rates, heights), "1")
+            doubts_a = np.array([each.height_uncertainty_a for each in peaks])
+            exponent = rate_exponent(rates, heights, doubts_a)
+            result.values[f"{name}_rate_exponent"] = Quantity(*exponent, "1")
     top, bottom = first["oxygen"], first["metal"]
     if bottom.height_a <= 0:
         raise MeasurementError(f"{file}: peak B is not above its baseline: move metal_window_v")

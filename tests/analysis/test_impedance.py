@@ -24,10 +24,12 @@ def zarc(resistance, time, exponent=1.0):
 
 def zarc_share(exponent, time, low, high):
     """Return the share of a ZARC between two times (Cole and Cole 1941)."""
-    x = np.linspace(np.log(low / time), np.log(high / time), 20001)
-    angle = (1 - exponent) * np.pi
-    density = np.sin(angle) / (2 * np.pi * (np.cosh(exponent * x) - np.cos(angle)))
-    return float(np.sum((density[1:] + density[:-1]) / 2 * np.diff(x)))
+    if exponent == 1:
+        return float(low <= time < high)
+    half_angle = (1 - exponent) * np.pi / 2
+    with np.errstate(divide="ignore"):
+        ends = np.tanh(exponent / 2 * np.log(np.array([low, high]) / time))
+    return float(np.diff(np.arctan(ends / np.tan(half_angle)))[0] / (np.pi * exponent))
 
 
 def noisy(impedance, rng, share=0.003):
@@ -35,25 +37,58 @@ def noisy(impedance, rng, share=0.003):
     return impedance + share * np.abs(impedance) * (scatter[0] + 1j * scatter[1])
 
 
-def test_two_relaxations_lie_within_two_uncertainties_in_nine_of_ten_trials():
+WINDOWS = {"whole": (0.0, np.inf), "charge transfer": (1e-2, 10.0)}
+
+
+@pytest.mark.parametrize(
+    ("arcs", "inductance_h"),
+    [("two RC", 2e-6), ("two ZARCs", 0.0), ("RC and ZARC", 2e-6)],
+)
+def test_resistances_lie_within_two_uncertainties_in_nine_of_ten_trials(arcs, inductance_h):
+    """ZARCs with exponents from 0.7 to 0.95, of which a part lies outside of the window."""
     rng = np.random.default_rng(11)
-    inside, doubts = [], []
+    scores, doubts = [], []
     for _ in range(200):
-        fast, slow = rng.uniform(5, 30, 2)
-        times = 10 ** rng.uniform(-4, -3), 10 ** rng.uniform(-0.5, 0.3)
-        impedance = 3 + zarc(fast, times[0]) + zarc(slow, times[1])
+        sizes = rng.uniform(5, 30, 2)
+        times = 10 ** rng.uniform((-4, -0.5), (-3, 0.3))
+        exponents = rng.uniform(0.7, 0.95, 2)
+        if arcs != "two ZARCs":
+            exponents[: 2 if arcs == "two RC" else 1] = 1.0
+        impedance = 3 + 1j * ANGULAR * inductance_h
+        truth = dict.fromkeys(WINDOWS, 0.0)
+        for arc in zip(sizes, times, exponents, strict=True):
+            impedance = impedance + zarc(*arc)
+            for name, window in WINDOWS.items():
+                truth[name] += arc[0] * zarc_share(arc[2], arc[1], *window)
         found = relaxation_times(FREQUENCY, noisy(impedance, rng))
-        whole, doubt = found.between(0, np.inf)
-        transfer, transfer_doubt = found.between(1e-2, 10)
-        doubts.append(doubt / whole)
-        inside.append(
-            (
-                abs(whole - fast - slow) < 2 * doubt,
-                abs(transfer - slow) < 2 * transfer_doubt,
-            )
-        )
-    assert np.mean(inside, axis=0).min() >= 0.9
-    assert np.mean(doubts) < 0.01  # an uncertainty that covers everything would say nothing
+        values = [found.between(*WINDOWS[name]) for name in WINDOWS]
+        values.append((found.ohmic, np.sqrt(found.covariance[-3, -3])))
+        truths = [*truth.values(), 3.0]
+        scores.append([(v - t) / u for (v, u), t in zip(values, truths, strict=True)])
+        doubts.append([u / t for (_, u), t in zip(values, truths, strict=True)])
+    scores = np.array(scores)
+    assert np.mean(np.abs(scores) < 2, axis=0).min() >= 0.9
+    # an uncertainty that covers everything would say nothing
+    assert np.mean(scores**2, axis=0).min() > 0.2
+    assert np.mean(scores**2, axis=0).max() < 2
+    assert np.all(np.mean(doubts, axis=0) < (0.02, 0.05, 0.1))
+
+
+def test_where_nothing_is_found_something_may_hide():
+    impedance = 3 + zarc(20, 1e-3)
+    found = relaxation_times(FREQUENCY, noisy(impedance, np.random.default_rng(2)))
+    value, doubt = found.between(10, 100)
+    assert doubt > 0
+    assert abs(value) < 2 * doubt < 1
+    with pytest.raises(MeasurementError, match="none from 1000 to 10000 s"):
+        found.between(1e3, 1e4)
+
+
+def test_windows_add_up():
+    impedance = 3 + zarc(10, 1e-3, 0.8) + zarc(20, 0.5, 0.8)
+    found = relaxation_times(FREQUENCY, noisy(impedance, np.random.default_rng(2)))
+    parts = [found.between(*window)[0] for window in ((0, 3e-3), (3e-3, 7.7), (7.7, np.inf))]
+    assert sum(parts) == pytest.approx(found.between(0, np.inf)[0])
 
 
 @pytest.mark.parametrize("exponent", [0.8, 0.9])
@@ -176,3 +211,26 @@ def test_measured_cells(name):
     assert values["ohmic_resistance"] == pytest.approx(crossing, rel=0.05)
     # what relaxes below the lowest frequency is not in its real part
     assert 0.6 < (real[-1] - values["ohmic_resistance"]) / values["polarisation_resistance"] < 1.1
+
+
+def test_an_independent_program_agrees_on_a_measured_cell():
+    """Compare with the linear test and the Tikhonov fit of pyimpspec."""
+    pyimpspec = pytest.importorskip("pyimpspec")
+    file = MEASURED / "LIB_data.txt"
+    if not file.exists():
+        pytest.skip("the measured file is not beside this checkout")
+    frequency, impedance = read_impedance(file, ImpedanceOptions(imaginary="Z''"))
+    theirs = pyimpspec.DataSet(frequency, impedance)
+    test = kramers_kronig(frequency, impedance)
+    other = pyimpspec.perform_kramers_kronig_test(
+        theirs, num_RC=test.elements, num_F_ext_evaluations=0, admittance=False, num_procs=1
+    )
+    left = np.sqrt(np.mean(np.abs(other.residuals) ** 2) / 2)
+    assert test.root_mean_square == pytest.approx(left, rel=0.25)
+    found = relaxation_times(frequency, impedance)
+    fit = pyimpspec.calculate_drt(theirs, method="tr-nnls", lambda_value=-1.0, num_procs=1)
+    tau, density = fit.get_drt_data()[:2]
+    for window in ((1e-2, 10.0), (0.0, np.inf)):
+        inside = (tau >= window[0]) & (tau < window[1])
+        value, doubt = found.between(*window)
+        assert abs(np.trapezoid(np.where(inside, density, 0), np.log(tau)) - value) < 2 * doubt

@@ -8,7 +8,7 @@ from rocksalt.analysis.readers.cycler import CyclerTable
 from rocksalt.analysis.sample import Sample
 from rocksalt.analysis.techniques import cv
 from rocksalt.analysis.techniques.cv import Options
-from rocksalt.analysis.voltammetry import peak, rate_exponent, sweeps
+from rocksalt.analysis.voltammetry import Sweep, peak, rate_exponent, sweeps
 
 CELL = Sample(name="cell")
 WINDOWS = {"oxygen_window_v": (4.3, 4.8), "metal_window_v": (3.6, 4.2)}
@@ -42,7 +42,7 @@ def test_sweeps_turn_where_the_voltage_does():
 
 
 def test_the_ratio_of_heights_lies_within_two_uncertainties_in_nine_of_ten_trials():
-    inside = []
+    scores = []
     for seed in range(200):
         sweep = sweeps(made(noise=2e-5, seed=seed))[0]
         top, bottom = peak(sweep, 4.25, 4.85), peak(sweep, 3.6, 4.2)
@@ -50,8 +50,40 @@ def test_the_ratio_of_heights_lies_within_two_uncertainties_in_nine_of_ten_trial
         doubt = ratio * np.hypot(
             top.height_uncertainty_a / top.height_a, bottom.height_uncertainty_a / bottom.height_a
         )
-        inside.append(abs(ratio - 2.5) < 2 * doubt)
-    assert np.mean(inside) >= 0.9
+        scores.append((ratio - 2.5) / doubt)
+    assert np.mean(np.abs(scores) < 2) >= 0.9
+    assert 0.5 < np.mean(np.square(scores)) < 2
+
+
+@pytest.mark.parametrize("rates", [(1e-4, 5e-4), (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)])
+def test_the_exponent_lies_within_two_uncertainties_in_nine_of_ten_trials(rates):
+    """Peaks of one shape whose heights go with the rate to a power from 0.5 to 1."""
+    rng = np.random.default_rng(12)
+    volts = np.linspace(3.5, 4.3, 300)
+    scores = []
+    for _ in range(200):
+        exponent = rng.uniform(0.5, 1.0)
+        peaks = []
+        for rate in rates:
+            size = 1e-3 * (rate / 1e-4) ** exponent
+            current = size * (bump(volts, 3.9) + 0.1) + rng.normal(0, 2e-5, len(volts))
+            peaks.append(peak(Sweep(volts / rate, volts, current, rate), 3.6, 4.2))
+        found, doubt = rate_exponent(
+            np.array(rates),
+            np.array([each.height_a for each in peaks]),
+            np.array([each.height_uncertainty_a for each in peaks]),
+        )
+        scores.append((found - exponent) / doubt)
+    assert np.mean(np.abs(scores) < 2) >= 0.9
+    assert 0.5 < np.mean(np.square(scores)) < 2
+
+
+def test_heights_that_scatter_widen_the_exponent():
+    rates = np.array([1e-4, 2e-4, 4e-4, 8e-4])
+    heights = 1e-3 * np.sqrt(rates / 1e-4) * np.array([1.0, 1.1, 0.9, 1.0])
+    _, sure = rate_exponent(rates, 1e-3 * np.sqrt(rates / 1e-4), np.full(4, 1e-5))
+    _, unsure = rate_exponent(rates, heights, np.full(4, 1e-5))
+    assert unsure > 5 * sure
 
 
 def test_the_technique_gives_ratio_and_exponent(tmp_path):
@@ -81,4 +113,4 @@ def test_a_measurement_without_sweeps_and_one_rate_are_refused():
     with pytest.raises(MeasurementError, match=r"flat\.csv: no sweep"):
         sweeps(flat)
     with pytest.raises(MeasurementError, match="measure at several rates"):
-        rate_exponent(np.array([1e-4, 1e-4]), np.array([1.0, 1.0]))
+        rate_exponent(np.array([1e-4, 1e-4]), np.ones(2), np.full(2, 0.1))
