@@ -36,11 +36,11 @@ types: $(VENV)/.installed  ## mypy, which finds the package through links in tes
 	$(BIN)/mypy
 
 examples: $(VENV)/.installed  ## check every campaign and run the scripts
-	for file in examples/*.yaml; do \
+	for file in examples/*.yaml examples/*/campaign.yaml; do \
 	  if grep -q gpaw $$file && ! $(BIN)/python -c 'import gpaw' 2> /dev/null; then \
 	    echo "$$file is left out: it needs GPAW (make test-dft)"; continue; fi; \
 	  $(BIN)/rocksalt check $$file --store memory || exit 1; done
-	for file in examples/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in examples/*.py examples/*/run.py; do $(BIN)/python $$file || exit 1; done
 
 wheel: $(VENV)/.installed  ## build the wheel, install it in a clean environment, run a campaign
 	rm -rf build dist build-check && $(BIN)/python -m build --wheel --outdir dist .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,17 @@ Relation = Literal["consistent", "contradicts", "silent"]
 
 BETWEEN_METAL_AND_OXIDE = 1.0
 """Mean valence: halfway between the metal and the 2+ of the rock salt."""
+
+SILENT = {
+    "xrd": "texture changes I(003)/I(104) as much as cation mixing does, and engines err in lattice "
+    "constants as much as a dopant changes them: compare the lines with the prediction",
+    "soft-xas": "a yield is of the host's metal or of oxygen, whose valences the screen does not predict",
+    "txm": "the phases of the map are states of the host's metal, not of the dopant",
+    "eels": "white lines give a valence by references whose error the fractions do not hold",
+    "xps": "the shares of overlapping components depend on their positions and widths",
+    "tof-sims": "counts of secondary ions are no amounts",
+}
+"""Why a technique that has no rule has none, where that is not plain."""
 
 N_UNCERTAINTIES = 2.0
 """A valence is on one side only when so many standard uncertainties do not reach the other."""
@@ -79,7 +91,11 @@ def judge(
         Quantities of the analysis.
     """
     if technique != "xanes":
-        return Evidence("silent", f"no rule relates {technique} to a prediction")
+        why = SILENT.get(technique)
+        return Evidence(
+            "silent",
+            f"no rule relates {technique} to a prediction" + (f": {why}" if why else ""),
+        )
     if not edge or edge.split()[0] != dopant:
         return Evidence(
             "silent", f"measured at the edge {edge or 'of nobody knows what'}, not {dopant}'s"
@@ -88,9 +104,10 @@ def judge(
     if valence is None:
         return Evidence("silent", "no mean valence: give references and their valences")
     reach = N_UNCERTAINTIES * (valence.uncertainty or 0.0)
-    number = f"mean valence {valence.value:.2f}" + (
-        f" ± {valence.uncertainty:.2f}" if valence.uncertainty is not None else ""
-    )
+    number = f"mean valence {valence.value:.2f}"
+    if valence.uncertainty:
+        digits = max(2, -math.floor(math.log10(valence.uncertainty)))
+        number = f"mean valence {valence.value:.{digits}f} ± {valence.uncertainty:.{digits}f}"
     if abs(valence.value - BETWEEN_METAL_AND_OXIDE) <= reach or valence.uncertainty is None:
         return Evidence("silent", f"{number} does not tell metal from oxide")
     found = "metal" if valence.value < BETWEEN_METAL_AND_OXIDE else "oxide"

@@ -154,7 +154,7 @@ def fill(path: Path, size: int, cap_s: float) -> dict[str, float]:
     from rocksalt.stores.records import save_many
     from rocksalt.workflows.campaign import campaign_from_dict
     from rocksalt.workflows.plan import make_plan
-    from rocksalt.workflows.run import save_campaign
+    from rocksalt.workflows.stored import save_campaign
 
     campaign = campaign_from_dict(settings_for(size))
     plan = make_plan(campaign)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from functools import cache
 
 from ase.data import atomic_numbers, chemical_symbols, reference_states
-from pymatgen.core import Element
 
 from rocksalt.screening.errors import RocksaltError
 
@@ -59,12 +58,22 @@ def check_cation(symbol: str) -> str:
         For a symbol that is no element, or an element without a reference prototype.
     """
     if symbol not in atomic_numbers or symbol == "X":
-        raise RocksaltError(f"{symbol!r} is not an element or a named set")
+        raise RocksaltError(f"{symbol!r} is not an element or a named set{element_hint(symbol)}")
     if symbol not in known_cations():
         raise RocksaltError(
             f"{symbol!r} cannot be screened: no elemental reference structure is known for it"
         )
     return symbol
+
+
+def element_hint(text: str) -> str:
+    """Return what a text that is no element's symbol was meant to be, as the end of a message."""
+    found = [part.capitalize() for part in re.split(r"[\s,;]+", text.strip())]
+    if text == "X" or any(part not in atomic_numbers or part == "X" for part in found):
+        return ""
+    if len(found) == 1:
+        return f": did you mean {found[0]!r}?"
+    return f": these are {len(found)}; give one, or a list like [{', '.join(found)}]"
 
 
 def host_cations(host: str) -> tuple[str, ...]:
@@ -129,6 +138,8 @@ def octahedral_radius_angstrom(symbol: str) -> float:
     -----
     Radii: Shannon, Acta Cryst. A 32, 751 (1976), as tabulated in pymatgen.
     """
+    from pymatgen.core import Element  # here: whoever only checks symbols does not wait for it
+
     shannon = Element(symbol).data.get("Shannon radii", {})
     by_charge: dict[int, float] = {}
     for charge, coordinations in shannon.items():

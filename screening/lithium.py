@@ -25,7 +25,8 @@ from rocksalt.screening.mixtures import QUASI_RANDOM_CELLS, Arrangement, rock_sa
 from rocksalt.screening.sqs import N_TRIES, pair_shells
 from rocksalt.screening.vacancies import distinct_sites
 
-LAYERED_CELLS: dict[int, tuple[tuple[int, int, int], ...]] = {
+LAYERED_CELLS: dict[int, tuple[tuple[float, float, float], ...]] = {
+    1: ((0.5, -0.5, 0), (0.5, 0.5, 0), (0, 0, 1)),
     2: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     4: ((1, 0, 0), (0, 1, 0), (0, 0, 2)),
     8: ((1, -1, 0), (1, 1, 0), (0, 0, 2)),
@@ -33,7 +34,7 @@ LAYERED_CELLS: dict[int, tuple[tuple[int, int, int], ...]] = {
 """Supercells of conventional Li2MO3 by the number of Li in their metal layers: rows are the new
 vectors in terms of the conventional ones, the first two in the plane of the layers.
 
-24 atoms: one layer. 48 atoms: two layers. 96 atoms: two layers of four; of all cells of that size
+12 atoms: the primitive cell. 24 atoms: one layer. 48 atoms: two layers. 96 atoms: two layers of four; of all cells of that size
 whose layers lie in the a-b plane it is the most isotropic (edges 9.86, 9.86 and 10.06 angstrom in
 Li2MnO3), and it keeps the crystal's rotations.
 """
@@ -81,7 +82,7 @@ def layered_cell(host: str, n_layer_lithium: int = 8) -> Structure:
         The metal M. Lengths are those of Li2MnO3 times the ratio of the mean cation-oxygen
         distances of the ionic radii, to be relaxed.
     n_layer_lithium
-        Number of Li in the metal layers: 2, 4 or 8, for 24, 48 or 96 atoms.
+        Number of Li in the metal layers: 1, 2, 4 or 8, for 12, 24, 48 or 96 atoms.
 
     Raises
     ------
@@ -113,7 +114,14 @@ def layered_cell(host: str, n_layer_lithium: int = 8) -> Structure:
             [0.2540, 0.3214, 0.2233],
         ],
     )
-    return cell.make_supercell(LAYERED_CELLS[n_layer_lithium], in_place=False)
+    vectors = LAYERED_CELLS[n_layer_lithium]
+    if n_layer_lithium > 1:
+        return cell.make_supercell(vectors, in_place=False)
+    lattice = Lattice(np.array(vectors) @ cell.lattice.matrix)
+    twice = Structure(
+        lattice, cell.species, cell.cart_coords, to_unit_cell=True, coords_are_cartesian=True
+    )
+    return twice.merge_sites(tol=0.01, mode="delete")  # the centring made two of each
 
 
 def _mean_bond_angstrom(host: str) -> float:

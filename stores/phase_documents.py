@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from rocksalt.stores.documents import CandidateDoc, Document, FormationEnergyDoc, MixingDoc
+from rocksalt.stores.electronic_documents import ElectronicStructureDoc
 
 
 class Share(Document):
@@ -173,6 +174,7 @@ class DopantDoc(Document):
     hulls: list[HullDoc] = Field(default_factory=list)
     series: list[SeriesDoc] = Field(default_factory=list)
     vacancies: list[VacancyDoc] = Field(default_factory=list)
+    electronic: list[ElectronicStructureDoc] = Field(default_factory=list)
     failed: dict[str, dict[str, str]] = Field(description="What failed, and why, by key")
     n_calculations: int
     engine_versions: dict[str, list[str]] = Field(

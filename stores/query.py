@@ -8,13 +8,11 @@ from collections.abc import Iterable
 from typing import Any, get_args
 
 from jobflow import JobStore
-from pymatgen.core import Composition
 from pymongo.errors import ConnectionFailure
 
-from rocksalt.screening.elements import check_cation
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import CalculationDoc, CampaignDoc, Role
-from rocksalt.stores.records import campaign_names, load_texts, reach
+from rocksalt.stores.documents import CampaignDoc, Role
+from rocksalt.stores.records import COMMON_FIELDS, campaign_names, load_texts, reach
 from rocksalt.stores.sqlite_summaries import fields_of_filter
 from rocksalt.stores.stability import ABOVE_HULL, TOLERANCE_EV_PER_ATOM, energies_above_hull
 
@@ -22,6 +20,9 @@ DEFAULT_PROPERTIES = ("label", "role", "engine", "state", "energy_ev_per_atom", 
 """Columns of a query that names none."""
 
 STATES = ("done", "failed")
+
+_OF_RECORD = ("uuid", "index", "name", "completed_at", "metadata", "hosts", "_id")
+"""What jobflow keeps beside every output."""
 
 
 def load_campaign_doc(store: JobStore, name: str) -> CampaignDoc:
@@ -78,12 +79,18 @@ def calculation_filter(
         For an element, role, state or formula that does not exist, or a fraction without a dopant.
     """
     criteria: dict[str, Any] = {"metadata.kind": "calculation"}
-    cations = [check_cation(symbol) for symbol in (dopant, host) if symbol is not None]
-    if cations:
+    symbols = [symbol for symbol in (dopant, host) if symbol is not None]
+    if symbols:
+        from rocksalt.screening.elements import check_cation  # and with it pymatgen
+
+        cations = [check_cation(symbol) for symbol in symbols]
         criteria["output.cations"] = {"$all": cations} if len(cations) > 1 else cations[0]
     if fraction is not None:
         if dopant is None:
             raise RocksaltError("--fraction is the dopant's share: give --dopant too")
+        if not 0 <= fraction <= 1:
+            percent = f"; for {fraction:g} % write {fraction / 100:g}" if 1 < fraction < 100 else ""
+            raise RocksaltError(f"--fraction {fraction:g} is outside 0 to 1{percent}")
         criteria[f"output.cation_fractions.{dopant}"] = {
             "$gt": fraction - 1e-6,
             "$lt": fraction + 1e-6,
@@ -101,6 +108,8 @@ def calculation_filter(
 
 def _reduced(formula: str) -> str:
     """Return a formula in the order and the proportions in which documents have it."""
+    from pymatgen.core import Composition
+
     try:
         return Composition(formula, strict=True).reduced_formula
     except ValueError as error:
@@ -135,10 +144,11 @@ def check_properties(text: str) -> list[str]:
     RocksaltError
         For a field that does not exist; the nearest is named.
     """
-    known = [*CalculationDoc.model_fields, ABOVE_HULL]
     checked = []
     for name in map(str.strip, text.split(",")):
-        if name.split(".")[0] not in known:
+        first = name.split(".")[0]
+        if first != ABOVE_HULL and not _is_field(first):
+            known = [*_all_fields(), ABOVE_HULL]
             raise RocksaltError(
                 f"--properties: {name!r} is not a field of a calculation; {_nearest(name, known)}"
             )
@@ -158,13 +168,26 @@ def check_filter(criteria: dict[str, Any]) -> None:
     """
     if criteria.get("metadata.kind", "calculation") != "calculation":
         return
-    fields = [f"output.{name}" for name in CalculationDoc.model_fields]
-    known = ["uuid", "index", "name", "completed_at", "metadata", "hosts", "_id", *fields]
     for name in sorted(fields_of_filter(criteria) or ()):
-        if name != "output" and not any(f"{name}.".startswith(f"{field}.") for field in known):
+        first, *rest = name.split(".")
+        of_output = first == "output" and (not rest or _is_field(rest[0]))
+        if not of_output and first not in _OF_RECORD:
+            fields = [f"output.{field}" for field in _all_fields()]
+            known = [*_OF_RECORD, *fields]
             near = f"output.{name}"
             hint = f"nearest: {near}" if near in fields else _nearest(name, known)
             raise RocksaltError(f"--filter: {name!r} is not a field of a calculation; {hint}")
+
+
+def _is_field(name: str) -> bool:
+    """Say whether a calculation has a field; most are known without its class, which is slow."""
+    return name in COMMON_FIELDS or name in _all_fields()
+
+
+def _all_fields() -> list[str]:
+    from rocksalt.stores.calculation_documents import CalculationDoc
+
+    return list(CalculationDoc.model_fields)
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobflow import JobStore
 from maggma.stores.gridfs import GridFSStore
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import SCHEMA_VERSION, CalculationDoc, RankingDoc, utc_now
+from rocksalt.stores.documents import SCHEMA_VERSION, RankingDoc, utc_now
+from rocksalt.stores.electronic_documents import DensityOfStates
 from rocksalt.stores.mongo import additional_stores, ensure_server_indexes, on_server
 from rocksalt.stores.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from rocksalt.stores.calculation_documents import CalculationDoc
 
 INDEXED_FIELDS = (
     "uuid",
@@ -34,6 +38,9 @@ INDEXED_FIELDS = (
 
 IDENTITY = ("uuid", "index")
 """What identifies a record, as in every jobflow store."""
+
+CURVES = "data"
+"""Name of the additional store that takes curves."""
 
 BATCH = 5000
 """Identities that one query asks for."""
@@ -81,9 +88,21 @@ def save(
 
 
 def save_many(store: JobStore, records: list[dict[str, Any]]) -> None:
-    """Write records of `record` in one transaction."""
-    if records:
-        store.docs_store.update(records, key=list(IDENTITY))
+    """Write records of `record`, all without curves in one transaction.
+
+    Curves of a density of states go to the additional store `CURVES` where there is one.
+    """
+    apart = [r for r in records if CURVES in additional_stores(store) and _holds_curves(r)]
+    if apart:
+        store.update(apart, key=list(IDENTITY), save={CURVES: ["arrays"]})
+    plain = [r for r in records if not any(r is other for other in apart)]
+    if plain:
+        store.docs_store.update(plain, key=list(IDENTITY))
+
+
+def _holds_curves(record_: dict[str, Any]) -> bool:
+    arrays = reach(record_, "output.density_of_states.arrays")
+    return isinstance(arrays, dict) and "energies_ev" in arrays
 
 
 def record(uuid: str, kind: str, document: BaseModel, name: str, **metadata: Any) -> dict[str, Any]:
@@ -145,17 +164,30 @@ class Summary(BaseModel):
     n_evaluations: int = 0
     n_fallbacks: int = 0
     cpu_s: float | None = None
+    density_of_states: DensityOfStates | None = None
     completed_at: datetime | None = None
+
+    @field_validator("density_of_states", mode="before")
+    @classmethod
+    def _without_curves(cls, value: Any) -> Any:
+        if isinstance(value, DensityOfStates):
+            value = value.model_dump(mode="json")
+        return {**value, "arrays": None} if isinstance(value, dict) else value
 
 
 _SUMMARY_FIELDS = [f"output.{name}" for name in Summary.model_fields]
 
+COMMON_FIELDS = (
+    *Summary.model_fields,
+    # what people ask by and want to see
+    *("cations", "chemsys", "formula_pretty", "energy_ev"),
+    *("density", "converged", "max_force_ev_per_angstrom"),
+)
+"""Fields of a calculation that most queries are content with."""
+
 KEPT_APART = (
     *("uuid", "index", "name", "metadata.kind", "metadata.campaign", "completed_at"),
-    *_SUMMARY_FIELDS,
-    # what people ask by and want to see,
-    *("output.cations", "output.chemsys", "output.formula_pretty", "output.energy_ev"),
-    *("output.density", "output.converged", "output.max_force_ev_per_angstrom"),
+    *(f"output.{name}" for name in COMMON_FIELDS),
     # and what is asked of campaigns
     *("output.name", "output.content_hash", "output.schema_version"),
 )
@@ -215,6 +247,18 @@ def load_document(store: JobStore, uuid: str) -> dict[str, Any] | None:
     """Return the output stored under an identity, or None."""
     found = store.docs_store.query_one({"uuid": uuid}, properties=["output"])
     return found["output"] if found else None
+
+
+def load_density_of_states(store: JobStore, key: str) -> DensityOfStates | None:
+    """Return the density of states of a calculation with its curves, or None."""
+    found = store.query_one({"uuid": key}, properties=["output.density_of_states"], load=True)
+    given = reach(found or {}, "output.density_of_states")
+    if given is None:
+        return None
+    document = DensityOfStates.model_validate(given)
+    arrays = document.arrays
+    # As jobflow gives an object of an additional store back.
+    return document.model_copy(update={"arrays": (arrays or {}).get("data", arrays)})
 
 
 def campaign_names(store: JobStore) -> list[str]:

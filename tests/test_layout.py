@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -93,14 +94,47 @@ def printed_by(code, folder):
     return done.stdout
 
 
+HEAVY = {
+    *("ase", "atomate2", "chgnet", "emmet", "gpaw", "matplotlib", "networkx", "pandas", "pymatgen"),
+    *("scipy", "sevenn", "spglib", "sympy", "torch"),
+}
+"""Packages that take long to import."""
+
+
 def test_importing_the_command_line_loads_little_and_writes_nothing(tmp_path):
     code = (
         "import sys, rocksalt.workflows.cli; "
-        "heavy = {'torch', 'chgnet', 'sevenn', 'jobflow', 'pymatgen', 'atomate2', 'matplotlib'}; "
+        f"heavy = {HEAVY | {'jobflow', 'maggma', 'numpy', 'pydantic'}}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert printed_by(code, tmp_path) == "[]\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], {*HEAVY, "jobflow", "maggma", "numpy"}),
+        (["status"], HEAVY),
+        (["query", "--role", "mixture", "--state", "done"], HEAVY),
+        (["results"], {"emmet.core.structure", "matplotlib", "pandas", "sympy", "torch"}),
+    ],
+)
+def test_a_command_that_looks_into_a_store_loads_little(arguments, heavy, tmp_path, finished_file):
+    shutil.copy(finished_file, tmp_path / "results.sqlite")
+    code = f"""
+import sys
+from rocksalt.workflows.cli import main
+
+try:
+    main({arguments})
+except SystemExit as end:
+    assert not end.code
+print("loaded:", sorted({heavy} & set(sys.modules)))
+"""
+    answer = printed_by(code, tmp_path)
+    assert "small" in answer or "Ti" in answer or "rocksalt run" in answer
+    assert answer.endswith("loaded: []\n")
 
 
 def test_importing_everything_that_runs_a_campaign_loads_no_torch(tmp_path):

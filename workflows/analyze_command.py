@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.workflows.command_parts import console, say
+from rocksalt.workflows.report_command import FigureFormat
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+    from rich.table import Table
+
+    from rocksalt.stores.experiment_documents import ExperimentDoc
+    from rocksalt.stores.prediction_documents import PredictionDoc
 
 
 def analyze(
@@ -23,12 +30,19 @@ def analyze(
         typer.Option("--store", metavar="PATH|mongodb://...|memory|jobflow", help="As for run."),
     ] = None,
     output: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    figures: Annotated[
+        Path | None, typer.Option(help="Also write a figure of each measurement into this folder.")
+    ] = None,
+    figure_format: Annotated[
+        FigureFormat, typer.Option("--figure-format", help="Format of --figures.")
+    ] = FigureFormat.pdf,
 ) -> None:
     """Analyse measured files and file the results under their candidate.
 
-    A measurement that cannot be analysed is told, the others are kept; the exit code is 2 then.
+    For a sample with a dopant also what the screen tells to look for, and whether the measurements
+    agree. A measurement that cannot be analysed is told, the others are kept; the exit code is 2 then.
 
-    Example: rocksalt analyze examples/experiment/experiment.yaml
+    Example: rocksalt analyze experiment.yaml --figures figures --figure-format png
     """
     from rocksalt.stores.opening import open_store, store_address
     from rocksalt.workflows.experiment import analyse, load_experiment, save, stored, task_of
@@ -39,6 +53,7 @@ def analyze(
     experiment = load_experiment(experiment_file)
     address = store_address(store, experiment.store, load_settings().store)
     job_store = open_store(address, must_exist=False)
+    found: list[_Compared] = []
     try:
         _refuse_unknown_candidate(job_store, experiment.sample.dopant, experiment_file)
         documents, failed = [], []
@@ -47,8 +62,8 @@ def analyze(
                 task = task_of(measurement, experiment.sample, experiment_file.parent)
                 document = stored(job_store, task.key)
                 if document is None:
-                    document, found = analyse(task)
-                    save(job_store, document, found)
+                    document, analysis = analyse(task)
+                    save(job_store, document, analysis)
                 documents.append(document)
             except RocksaltError as error:
                 failed.append(
@@ -58,16 +73,19 @@ def analyze(
                         "why": str(error),
                     }
                 )
+        found = _compare(job_store, experiment.sample.dopant, documents)
+        if figures is not None:
+            _write_figures(job_store, documents, figures, figure_format.value)
     finally:
         job_store.close()
-    _print(experiment.sample.model_dump(mode="json"), documents, failed, output)
+    _print(experiment.sample.model_dump(mode="json"), documents, failed, found, output)
     if failed:
         raise typer.Exit(2)
 
 
 def _refuse_unknown_candidate(job_store: Any, dopant: str | None, file: Path) -> None:
     from rocksalt.stores.records import campaign_names
-    from rocksalt.workflows.run import stored_campaign
+    from rocksalt.workflows.stored import stored_campaign
 
     if dopant is None:
         return
@@ -81,7 +99,69 @@ def _refuse_unknown_candidate(job_store: Any, dopant: str | None, file: Path) ->
         )
 
 
-def _print(sample: dict[str, Any], documents: list[Any], failed: list[Any], output: str) -> None:
+class _Compared(NamedTuple):
+    """What a campaign predicts of the sample's dopant, and how the measurements stand to it."""
+
+    prediction: PredictionDoc
+    evidence: list[dict[str, Any]]
+
+
+def _compare(
+    job_store: JobStore, dopant: str | None, documents: Sequence[ExperimentDoc]
+) -> list[_Compared]:
+    """Return the predictions of every ranked campaign with the dopant, stored where they are new."""
+    if dopant is None:
+        return []
+    from rocksalt.stores.records import campaign_names, load_document, load_ranking
+    from rocksalt.workflows.evidence import with_evidence
+    from rocksalt.workflows.predictions import save_predictions, stored_predictions
+    from rocksalt.workflows.stored import stored_campaign
+
+    found = []
+    for name in campaign_names(job_store):
+        if load_document(job_store, f"ranking-{name}") is None:  # submitted, nothing computed yet
+            continue
+        ranking = with_evidence(load_ranking(job_store, name), documents)
+        candidates = [each for each in ranking.candidates if each.dopant == dopant]
+        predictions = stored_predictions(job_store, stored_campaign(job_store, name), candidates)
+        save_predictions(job_store, predictions)
+        found += [
+            _Compared(prediction, candidate.evidence)
+            for prediction, candidate in zip(predictions, candidates, strict=True)
+        ]
+    return found
+
+
+def _write_figures(
+    job_store: JobStore, documents: Sequence[ExperimentDoc], folder: Path, suffix: str
+) -> None:
+    """Write one figure of each measurement, named by technique and file."""
+    from rocksalt.analysis.errors import MeasurementError
+    from rocksalt.workflows.evidence import with_curves
+    from rocksalt.workflows.figure_files import write_figures
+    from rocksalt.workflows.measured_figures import draw_measurement
+
+    messages = console(stderr=True)
+    drawn = {}
+    for document in documents:
+        name = f"{document.technique}-{Path(document.file).stem}"
+        if name in drawn:  # the same file with other options
+            name = f"{name}-{document.key[:6]}"
+        try:
+            drawn[name] = draw_measurement(document, with_curves(job_store, document).arrays)
+        except MeasurementError as error:
+            say(messages, str(error))
+    written = write_figures(folder, suffix, drawn)
+    say(messages, f"wrote {len(written)} figures into {folder}")
+
+
+def _print(
+    sample: dict[str, Any],
+    documents: list[Any],
+    failed: list[Any],
+    found: list[_Compared],
+    output: str,
+) -> None:
     from rocksalt.workflows.tables import rows_csv
 
     rows = [
@@ -97,24 +177,54 @@ def _print(sample: dict[str, Any], documents: list[Any], failed: list[Any], outp
         for document in documents
         for name, quantity in document.values.items()
     ]
-    messages = Console(stderr=True, highlight=False, markup=False)
+    messages = console(stderr=True)
     if output == "json":
-        found = [document.model_dump(mode="json", exclude={"arrays"}) for document in documents]
-        answer = {"sample": sample, "documents": found, "failed": failed}
+        answer = {
+            "sample": sample,
+            "documents": [d.model_dump(mode="json", exclude={"arrays"}) for d in documents],
+            "failed": failed,
+            "predictions": [
+                {
+                    **each.prediction.model_dump(mode="json", exclude={"predicted_at"}),
+                    "evidence": each.evidence,
+                }
+                for each in found
+            ],
+        }
         print(json.dumps(answer, indent=2, ensure_ascii=False))
     elif output == "csv":
         columns = ("sample", "technique", "file", "quantity", "value", "uncertainty", "unit")
         print(rows_csv(rows, columns), end="")
     elif rows:
-        Console(highlight=False, markup=False).print(_table(rows))
+        console().print(_table(rows))
+    if output == "table":
+        _print_compared(found)
     for document in documents:
         for remark in document.remarks:
-            messages.print(f"{document.file}: {remark}", soft_wrap=True)
+            say(messages, f"{document.file}: {remark}")
     for each in failed:
-        messages.print(f"failed: {each['why']}", soft_wrap=True)
+        say(messages, f"failed: {each['why']}")
+
+
+def _print_compared(found: list[_Compared]) -> None:
+    out = console()
+    for prediction, evidence in found:
+        out.print(
+            f"\n{prediction.dopant} in campaign {prediction.campaign}: rank {prediction.rank}, "
+            f"{prediction.verdict}"
+        )
+        for entry in evidence:
+            out.print(f"measured ({entry['technique']}): {entry['relation']}: {entry['why']}")
+        for line in [*prediction.statements, *prediction.missing]:
+            out.print(f"look for: {line}")
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    from rocksalt.workflows.quantity_text import number_text
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("technique", "file", "quantity"):
         table.add_column(heading, overflow="fold")
@@ -128,20 +238,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             *shown,
             row["quantity"].replace("_", " "),
-            _number(row["value"], row["uncertainty"]),
+            number_text(row["value"], row["uncertainty"]),
             row["unit"],
         )
     return table
-
-
-def _number(value: float, uncertainty: float | None) -> str:
-    """Return a value with its uncertainty, both to the uncertainty's second figure."""
-    if not uncertainty:
-        return f"{value:.5g}"
-    from math import floor, log10
-
-    decimals = 1 - floor(log10(uncertainty))
-    if -5 < decimals < 7:
-        digits = max(decimals, 0)
-        return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
-    return f"{value:.3e} ± {uncertainty:.1e}"

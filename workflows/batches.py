@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from jobflow import Flow, Job
 
 from rocksalt.workflows.calculation import Calculation
-from rocksalt.workflows.campaign import STAGE_OF_ROLE
 from rocksalt.workflows.makers import calculate_batch
+from rocksalt.workflows.queues import BATCH_KIND
+from rocksalt.workflows.stages import STAGE_OF_ROLE
 
 BATCH_SIZE = 15
 """Calculations per job: a manager's overhead per job stays small beside their time."""
 
 JOBS_PER_FLOW = 10
 """Jobs are independent, and a manager's cost per job grows with the size of its flow."""
-
-BATCH_KIND = "batch"
-"""``metadata.kind`` of the output of such a job, until it is harvested."""
 
 
 @dataclass(frozen=True)

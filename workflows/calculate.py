@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -17,8 +19,10 @@ from scipy.constants import atomic_mass
 from rocksalt.screening.errors import CalculationError, RocksaltError
 from rocksalt.screening.phases import junk_reason
 from rocksalt.screening.vacancies import prepare
-from rocksalt.stores.documents import CalculationDoc
+from rocksalt.stores.calculation_documents import CalculationDoc
+from rocksalt.stores.electronic_documents import DensityOfStates
 from rocksalt.workflows.calculation import Calculation, cation_fractions
+from rocksalt.workflows.dft.density_of_states import density_of_states
 from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.dft.task import DftTask, work_directory
 from rocksalt.workflows.engines import get_calculator, get_engine
@@ -29,6 +33,12 @@ from rocksalt.workflows.threads import one_thread
 
 OXYGEN_DIMER_ANGSTROM = 1.7
 """Oxygens nearer than this are oxidised: corrections for O(2-) do not hold."""
+
+SYMMETRY_ANGSTROM = 0.02
+"""A relaxed cell whose atoms are this near to a symmetry gets it, for a density of states: less than
+what a relaxation resolves, and more than its rounding."""
+
+_Computed = TypeVar("_Computed")
 
 N_PARENTS = 4
 _PARENTS: dict[tuple[Any, ...], Structure] = {}
@@ -54,7 +64,11 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         with one_thread(), warnings.catch_warnings():
             # Of the logarithm that ASE takes of a cell; the error named is far below any strain.
             warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
-            start, result = _relaxed(calculation)
+            if calculation.density_of_states is None:
+                start, result = _relaxed(calculation)
+                electrons = None
+            else:
+                start, result, electrons = _electronic_structure(calculation)
     except CalculationError as error:
         return failed_document(calculation, str(error))
     except RocksaltError:
@@ -89,6 +103,7 @@ def calculate(calculation: Calculation) -> CalculationDoc:
         n_evaluations=result.n_evaluations,
         n_fallbacks=result.n_fallbacks,
         cpu_s=result.cpu_s,
+        density_of_states=electrons,
         method=result.method,
         warnings=remarks,
     )
@@ -114,6 +129,50 @@ def _relaxed(calculation: Calculation) -> tuple[Structure, RelaxationResult]:
     return start, _relax(calculation, start, settings)
 
 
+def _electronic_structure(
+    calculation: Calculation,
+) -> tuple[Structure, RelaxationResult, DensityOfStates]:
+    """Return the start, the self-consistent field and the density of states of a calculation.
+
+    The cell is relaxed first, with the engine that the settings name. Its symmetry, which saves
+    k-points, is made exact again.
+    """
+    from ase.spacegroup.symmetrize import refine_symmetry
+
+    settings = calculation.density_of_states
+    engine = get_engine(calculation.engine)
+    states_of = engine.electronic_states
+    assert settings is not None
+    if states_of is None:
+        raise RocksaltError(f"engine {calculation.engine!r} gives no density of states")
+    start = cell = calculation.structure
+    cpu_s = 0.0
+    if settings.geometry is not None:
+        by = calculation.with_engine(
+            settings.geometry, calculation.dft if settings.geometry == calculation.engine else None
+        )
+        relaxed = _relax(by, start, calculation.relaxation, "cell of ")
+        refine_symmetry(relaxed.atoms, symprec=SYMMETRY_ANGSTROM)
+        cell, cpu_s = _to_structure(relaxed.atoms), relaxed.cpu_s
+    still = calculation.relaxation.model_copy(
+        update={"relax_cell": False, "rattle_angstrom": 0.0, "rattle_strain": 0.0}
+    )
+    states, warned = _twice(calculation, cell, still, lambda task: states_of(task, settings))
+    result = states.relaxation
+    result.cpu_s += cpu_s
+    result.warnings += warned
+    metal = str(calculation.details.get("host") or _metal(cell))
+    return start, result, density_of_states(states, settings, metal)
+
+
+def _metal(structure: Structure) -> str:
+    """Return the most frequent metal with a d shell of a cell."""
+    amounts = {e.symbol: n for e, n in structure.composition.items() if e.block == "d"}
+    if not amounts:
+        raise CalculationError(f"{structure.formula} has no metal with a d shell to compare O with")
+    return max(sorted(amounts), key=lambda symbol: amounts[symbol])
+
+
 def _relax(
     calculation: Calculation, start: Structure, settings: RelaxationSettings, what: str = ""
 ) -> RelaxationResult:
@@ -121,7 +180,21 @@ def _relax(
     relax_dft = get_engine(calculation.engine).relax_dft
     if relax_dft is None:
         return relax(to_atoms(start), get_calculator(calculation.engine), settings)
+    result, warned = _twice(calculation, start, settings, relax_dft, what)
+    result.warnings += warned
+    return result
+
+
+def _twice(
+    calculation: Calculation,
+    start: Structure,
+    settings: RelaxationSettings,
+    compute: Callable[[DftTask], _Computed],
+    what: str = "",
+) -> tuple[_Computed, list[str]]:
+    """Return what an engine makes of a task, at the second attempt if need be, and a warning then."""
     root = load_settings().dft_directory
+    is_dft = get_engine(calculation.engine).is_dft
     first_error: CalculationError | None = None
     for safer in (False, True):
         task = DftTask(
@@ -132,11 +205,13 @@ def _relax(
             is_metal=calculation.role == "element",
             directory=work_directory(
                 root, f"{what}{calculation.label}", calculation.key, safer=safer
-            ),
+            )
+            if is_dft
+            else Path(),  # the mock engine writes nothing
             safer=safer,
         )
         try:
-            result = relax_dft(task)
+            result = compute(task)
         except CalculationError as error:
             if str(error) == str(first_error):
                 raise  # of the input: no setting of convergence matters to it
@@ -144,9 +219,9 @@ def _relax(
                 raise CalculationError(f"{first_error}; with safer settings: {error}") from error
             first_error = error
             continue
-        if first_error is not None:
-            result.warnings.append(f"computed with safer settings, after: {first_error}")
-        return result
+        if first_error is None:
+            return result, []
+        return result, [f"computed with safer settings, after: {first_error}"]
     raise AssertionError("two attempts either return or raise")
 
 

@@ -15,6 +15,7 @@ from rocksalt.screening.identity import digest
 from rocksalt.screening.mixtures import Decoration
 from rocksalt.screening.vacancies import Preparation
 from rocksalt.stores.documents import Role
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings
 from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.relaxer import RelaxationSettings
@@ -44,6 +45,8 @@ class Calculation(BaseModel):
         Strain and vacancy that are put into the relaxed structure; only the atoms are relaxed after.
     dft
         Magnetism and U, for an engine that is a DFT code.
+    density_of_states
+        Asks for a density of states of the structure, or of what an engine relaxes it to.
     details
         What derived quantities need to know of the calculation. Follows from the other fields and
         is no part of the identity.
@@ -62,6 +65,7 @@ class Calculation(BaseModel):
     multiplicity: int | None = None
     preparation: Preparation | None = None
     dft: DftSettings | None = None
+    density_of_states: DensityOfStatesSettings | None = None
     details: dict[str, Any] = Field(default_factory=dict)
 
     @computed_field  # type: ignore[prop-decorator]  # mypy allows no decorator on a property
@@ -83,11 +87,15 @@ class Calculation(BaseModel):
         settings = {"cell": self.cell, **self.relaxation.model_dump(mode="json")}
         if self.preparation is not None:
             settings["preparation"] = self.preparation.model_dump(mode="json")
+        if self.density_of_states is not None:
+            settings["density_of_states"] = self.density_of_states.model_dump(mode="json")
         elements = self.elements
         if self.dft is not None:
             settings["dft"] = self.dft.identity(elements)
         elif self.relaxation.relax_cell and holds_jahn_teller_cation(elements):
-            settings["cell_stiffness"] = "as of the atoms"  # the relaxer's choice for such cells
+            settings["cell_stiffness"] = (
+                "as of the atoms, while they distort"  # the relaxer's choice
+            )
         return settings
 
     @cached_property

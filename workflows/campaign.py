@@ -11,33 +11,29 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rocksalt.screening.density_of_states import EdgeReference
 from rocksalt.screening.elements import ELEMENT_SETS, check_cation, host_cations
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
 from rocksalt.screening.lithium import LAYERED_CELLS, layered_cell
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
 from rocksalt.screening.verdicts import Thresholds
+from rocksalt.workflows.dft.density_of_states import DEFAULT_K_DENSITY, DensityOfStatesSettings
 from rocksalt.workflows.dft.settings import DEFAULT_SETTINGS, DftSettings, settings_of
 from rocksalt.workflows.engines import expand_engines, get_engine
 from rocksalt.workflows.relaxer import RelaxationSettings
+from rocksalt.workflows.stages import STAGES
 
 MATERIALS_PROJECT = "materials-project"
 """In the place of a file of entries."""
 
-STAGES = ("rock-salt", "hull", "lithium-deficient", "oxygen-vacancy")
 LARGEST_STRAIN_PERCENT = 10.0
 MAX_ARRANGEMENTS = 40_000
 """As many ways to place the dopant in the enumerated cell are sorted out in half a minute."""
-STAGE_OF_ROLE: dict[str, str] = {
-    "element": "rock-salt",
-    "oxygen": "rock-salt",
-    "end-member": "rock-salt",
-    "mixture": "rock-salt",
-    "competing-phase": "hull",
-    "series": "lithium-deficient",
-    "vacancy": "oxygen-vacancy",
-}
-LATER_STAGES = ("migration", "dynamics", "adsorption", "electronic-structure")
+LAYERED_STAGES = {"lithium-deficient", "oxygen-vacancy", "electronic-structure"}
+"""With the layered oxide of the first host."""
+
+LATER_STAGES = ("migration", "dynamics", "adsorption")
 
 
 class _Section(BaseModel):
@@ -63,6 +59,13 @@ class Supercell(_Section):
             )
         return value
 
+    @field_validator("vacancy")
+    @classmethod
+    def _has_half_its_lithium(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError(f"{value} Li in the metal layer cannot be halved: choose 2 or more")
+        return value
+
     @field_validator("enumerated", "sqs")
     @classmethod
     def _has_a_cell(cls, value: int) -> int:
@@ -78,6 +81,63 @@ class Relaxation(_Section):
     max_evaluations: int = Field(500, ge=1, description="energy and force evaluations at most")
     rattle_angstrom: float = Field(0.02, ge=0, le=0.2, description="random displacement at start")
     rattle_strain: float = Field(0.005, ge=0, le=0.05, description="random strain at start")
+
+
+class ElectronicStructure(_Section):
+    """Cells and engines of the densities of states, and how these are made."""
+
+    engines: list[str] = Field(
+        [], description="that compute the states; when empty those of the campaign that can"
+    )
+    cell: int = Field(1, description="Li of the metal layer in the cells: 1 are 12 atoms, 8 are 96")
+    geometry: str | None = Field(
+        None,
+        description="engine that relaxes the cells before; when null the campaign's first potential, "
+        "without one the engine itself",
+    )
+    window_ev: float = Field(1.0, gt=0, le=20, description="depth of the window below the edge")
+    reference: EdgeReference | None = Field(
+        None,
+        description="the edge; when null highest-occupied, and fermi-level where there is no gap",
+    )
+    width_ev: float = Field(0.05, gt=0, le=1, description="Gaussian that stands for each level")
+    k_density: float = Field(
+        DEFAULT_K_DENSITY, gt=0, le=20, description="k-points per reciprocal angstrom of the states"
+    )
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("engines")
+    @classmethod
+    def _give_states(cls, value: list[str]) -> list[str]:
+        try:
+            engines = expand_engines(value)
+            lacking = [name for name in engines if get_engine(name).electronic_states is None]
+        except RocksaltError as error:
+            raise ValueError(str(error)) from error
+        if lacking:
+            raise ValueError(f"engine {lacking[0]!r} gives no density of states: use gpaw or vasp")
+        return engines
+
+    @field_validator("geometry")
+    @classmethod
+    def _relaxes(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else expand_engines([value])[0]
+        except RocksaltError as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("cell")
+    @classmethod
+    def _has_a_layered_cell(cls, value: int) -> int:
+        if value not in LAYERED_CELLS:
+            raise ValueError(
+                f"{value} Li in the metal layer: choose one of {sorted(LAYERED_CELLS)}"
+            )
+        return value
 
 
 class Triage(_Section):
@@ -126,6 +186,9 @@ class Campaign(_Section):
     )
     strains_percent: list[float] = Field(
         [-2.0, 0.0, 2.0, 4.0], description="of the cells that lose an oxygen; 0 is always there"
+    )
+    electronic_structure: ElectronicStructure = Field(
+        ElectronicStructure(), description="densities of states of the layered oxide"
     )
     entries: str | None = Field(
         None,
@@ -189,7 +252,11 @@ class Campaign(_Section):
     def _inside(cls, value: list[float]) -> list[float]:
         for fraction in value:
             if not 0 < fraction < 1:
-                raise ValueError(f"{fraction:g} is outside (0, 1): the ends are always computed")
+                percent = f"; for {fraction:g} % write {fraction / 100:g}"
+                raise ValueError(
+                    f"{fraction:g} is outside (0, 1): the ends are always computed"
+                    + (percent if 1 < fraction < 100 else "")
+                )
         return sorted(set(value))
 
     @field_validator("orderings")
@@ -246,9 +313,28 @@ class Campaign(_Section):
                 raise ValueError(
                     f"engines: {decide!r} decides: give at least one other engine in triage"
                 )
-        unused = [c for c in self.dft if c not in {get_engine(e).code for e in self.engines}]
+        codes = {get_engine(e).code for e in [*self.engines, *self.electronic_engines]}
+        unused = [c for c in self.dft if c not in codes]
         if unused:
             raise ValueError(f"dft: {unused[0]!r} is not among the engines: add it, or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _has_electrons(self) -> Campaign:
+        if "electronic-structure" not in self.stages:
+            return self
+        if not self.electronic_engines:
+            raise ValueError(
+                "stages: 'electronic-structure' needs an engine that gives a density of states, and "
+                f"{', '.join(self.engines)} give{'s' if len(self.engines) == 1 else ''} none: add "
+                "gpaw or vasp to engines, or name one under electronic_structure.engines"
+            )
+        geometry = self.electronic_structure.geometry
+        if geometry and get_engine(geometry).is_dft and self.electronic_engines != [geometry]:
+            raise ValueError(
+                f"electronic_structure.geometry: {geometry!r} is another DFT code: name a potential, "
+                "or the engine that computes the states"
+            )
         return self
 
     @model_validator(mode="after")
@@ -260,7 +346,7 @@ class Campaign(_Section):
     @model_validator(mode="after")
     def _holds_together(self) -> Campaign:
         self._check_lithiated()
-        if {"lithium-deficient", "oxygen-vacancy"} & set(self.stages):
+        if LAYERED_STAGES & set(self.stages):
             try:
                 layered_cell(self.layered_host, min(LAYERED_CELLS))
             except RocksaltError as error:
@@ -327,6 +413,25 @@ class Campaign(_Section):
         if not found.is_dft:
             return None
         return self.dft.get(found.code) or settings_of(found.code, None)
+
+    @property
+    def electronic_engines(self) -> list[str]:
+        """The engines of the densities of states; none without that stage."""
+        if "electronic-structure" not in self.stages:
+            return []
+        able = [name for name in self.engines if get_engine(name).electronic_states is not None]
+        return self.electronic_structure.engines or able
+
+    def density_of_states_settings(self, engine: str) -> DensityOfStatesSettings:
+        """Return the settings of the densities of states with one engine."""
+        own = self.electronic_structure
+        potentials = [name for name in self.screening_engines if not get_engine(name).is_dft]
+        geometry = own.geometry or next(iter(potentials), engine)
+        return DensityOfStatesSettings(
+            **own.model_dump(include={"window_ev", "reference", "width_ev", "k_density"}),
+            geometry=geometry,
+            geometry_version=get_engine(geometry).model_version,
+        )
 
     @property
     def cations(self) -> list[str]:

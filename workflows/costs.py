@@ -87,6 +87,9 @@ FIELDS_OF_A_CURVE = 8
 FIELDS_OF_A_RELAXATION = 15
 FIELDS_OF_A_MOLECULE = 8
 
+FIELDS_OF_A_DENSITY_OF_STATES = 1.0
+"""Its states on the mesh on which they are computed; the field before on fewer points is included."""
+
 _WAVE_NUMBER = 0.5123  # sqrt(2 m_e x 1 eV) / hbar, 1/angstrom
 
 
@@ -209,8 +212,11 @@ class _Field:
         return self.spins * self.k_points * self.bands * self.plane_waves
 
 
-def _n_fields(calculation: Calculation) -> int:
+def _n_fields(calculation: Calculation) -> float:
     relaxation = calculation.relaxation
+    if calculation.density_of_states is not None:
+        relaxes = calculation.density_of_states.geometry == calculation.engine
+        return FIELDS_OF_A_DENSITY_OF_STATES + (FIELDS_OF_A_RELAXATION if relaxes else 0)
     if not relaxation.relax_cell or calculation.preparation is not None:
         return FIELDS_OF_A_MOLECULE if calculation.role == "oxygen" else FIELDS_OF_A_RELAXATION
     still = not relaxation.rattle_angstrom and not relaxation.rattle_strain
@@ -268,7 +274,10 @@ def _cutoff_and_density(calculation: Calculation) -> tuple[float, float]:
     is_metal = calculation.role == "element"
     if engine.code == "gpaw":
         gpaw = gpaw_parameters.PROTOCOLS[protocol]
-        return gpaw.cutoff_ev, gpaw.k_density["metal" if is_metal else "oxide"]
+        density = gpaw.k_density["metal" if is_metal else "oxide"]
+        if calculation.density_of_states is not None:
+            density = max(density, calculation.density_of_states.k_density)
+        return gpaw.cutoff_ev, density
     if engine.code == "espresso":
         pw = espresso_input.PROTOCOLS[protocol]
         return pw.cutoff_ry * Ry, pw.k_density_metal if is_metal else pw.k_density

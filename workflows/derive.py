@@ -46,10 +46,12 @@ from rocksalt.stores.documents import (
     RankingDoc,
     Reference,
 )
+from rocksalt.stores.electronic_documents import ElectronicStructureDoc
 from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.derive_phases import MEASURED, hull_docs, series_docs, vacancy_docs
+from rocksalt.workflows.electronic_structure import electronic_structure_docs
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.plan_stages import layered_dopants
 from rocksalt.workflows.results import Results, by_prototype, reference
@@ -568,6 +570,7 @@ class Derived:
     hulls: list[HullDoc]
     series: list[SeriesDoc]
     vacancies: list[VacancyDoc]
+    electronic: list[ElectronicStructureDoc]
     ranking: RankingDoc
     failed: list[dict[str, str]]
 
@@ -611,7 +614,8 @@ def derive(
         candidate(campaign, d, formations, mixings, hulls, vacancies) for d in campaign.screened
     ]
     ranking = rank(campaign, candidates, counts, results.versions)
-    return Derived(formations, mixings, hulls, series, vacancies, ranking, failed)
+    electronic = electronic_structure_docs(campaign, results)
+    return Derived(formations, mixings, hulls, series, vacancies, electronic, ranking, failed)
 
 
 def failures(results: Results) -> list[dict[str, str]]:

@@ -40,7 +40,7 @@ from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.plan_stages import STRAIN_KINDS, layered_dopants
-from rocksalt.workflows.results import Results
+from rocksalt.workflows.results import NOT_PHASES, Results
 
 MEASURED = "measured"
 """In the place of an engine's name."""
@@ -120,7 +120,9 @@ def computed_hull(
     rejected += [
         Rejected(s.label, s.error or "no energy")
         for s in results.failed
-        if s.engine == engine and set(s.cation_fractions) <= set(system) and s.role != "vacancy"
+        if s.engine == engine
+        and set(s.cation_fractions) <= set(system)
+        and s.role not in NOT_PHASES
     ]
     hull = Hull(**{**vars(hull), "rejected": (*hull.rejected, *rejected)})
     return hull, {s.key: s for s in found}

@@ -11,12 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ase.calculators.calculator import Calculator
-
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.scales import DFT_PROTOCOLS, EnergyScale, energy_scale
 
 if TYPE_CHECKING:
+    from ase.calculators.calculator import Calculator
+
+    from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings, ElectronicStates
     from rocksalt.workflows.dft.task import DftTask
     from rocksalt.workflows.relaxer import RelaxationResult
 
@@ -39,6 +40,8 @@ class Engine:
         Returns a new ASE calculator, of a potential.
     relax_dft
         Relaxes a structure with a DFT code.
+    electronic_states
+        Returns levels and orbitals of a structure, for a density of states.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Engine:
     module: str | None
     make: Callable[[], Calculator] | None = None
     relax_dft: Callable[[DftTask], RelaxationResult] | None = None
+    electronic_states: Callable[[DftTask, DensityOfStatesSettings], ElectronicStates] | None = None
 
     @property
     def is_dft(self) -> bool:
@@ -129,6 +133,16 @@ def _dft(code: str, protocol: str) -> Callable[[DftTask], RelaxationResult]:
     return relax_dft
 
 
+def _states(module: str, *protocol: str) -> Callable[..., ElectronicStates]:
+    def electronic_states(task: DftTask, settings: DensityOfStatesSettings) -> ElectronicStates:
+        found: ElectronicStates = import_module(f"rocksalt.workflows.{module}").electronic_states(
+            task, *protocol, settings
+        )
+        return found
+
+    return electronic_states
+
+
 def _atomate2(name: str) -> Callable[[], Calculator]:
     def make() -> Calculator:
         from atomate2.forcefields.utils import MLFF, ase_calculator
@@ -160,7 +174,7 @@ _OWN = {
             "sevenn",
             _sevennet("7net-mf-0", "R2SCAN"),
         ),
-        Engine("mock", "1", None, None, _mock),
+        Engine("mock", "1", None, None, _mock, electronic_states=_states("mock_electrons")),
         *(
             Engine(
                 f"{code}:{protocol}",
@@ -168,11 +182,19 @@ _OWN = {
                 package,
                 module,
                 relax_dft=_dft(code, protocol),
+                electronic_states=_states("dft.gpaw", protocol) if code == "gpaw" else None,
             )
             for code, package, module in (("gpaw", "gpaw", "gpaw"), ("espresso", None, None))
             for protocol in DFT_PROTOCOLS[code]
         ),
-        Engine("vasp", "MP sets", None, None, relax_dft=_dft("vasp", "mp")),
+        Engine(
+            "vasp",
+            "MP sets",
+            None,
+            None,
+            relax_dft=_dft("vasp", "mp"),
+            electronic_states=_states("dft.vasp", "mp"),
+        ),
     )
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from jobflow import JobStore
 
@@ -10,6 +12,9 @@ from rocksalt.analysis.evidence import judge
 from rocksalt.analysis.quantities import Quantity
 from rocksalt.stores.documents import RankingDoc
 from rocksalt.stores.experiment_documents import ExperimentDoc
+
+MOST_DRAWN = 100
+"""Measurements that a report draws: a page must still open."""
 
 FIELDS = [f"output.{name}" for name in ExperimentDoc.model_fields if name != "arrays"]
 
@@ -58,3 +63,34 @@ def with_evidence(ranking: RankingDoc, documents: Iterable[ExperimentDoc]) -> Ra
             )
         candidates.append(candidate.model_copy(update={"evidence": entries}))
     return ranking.model_copy(update={"candidates": candidates})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measurement with its curves.
+
+    Attributes
+    ----------
+    document
+        Without its curves.
+    arrays
+        Curves and maps by name.
+    """
+
+    document: ExperimentDoc
+    arrays: dict[str, Any]
+
+
+def with_curves(store: JobStore, document: ExperimentDoc) -> Measured:
+    """Return a stored measurement with its curves, from wherever the store keeps them."""
+    found = store.query_one({"uuid": document.key}, properties=["output.arrays"], load=True)
+    arrays = ((found or {}).get("output") or {}).get("arrays") or {}
+    return Measured(document, dict(arrays))
+
+
+def measured_of(store: JobStore, ranking: RankingDoc, most: int = MOST_DRAWN) -> list[Measured]:
+    """Return what was measured of the candidates of a ranking, in the order of their ranks."""
+    place = {candidate.dopant: candidate.rank for candidate in ranking.candidates}
+    documents = experiments_on(store, place)
+    documents.sort(key=lambda document: place[document.dopant or ""])
+    return [with_curves(store, document) for document in documents[:most]]

@@ -1,36 +1,30 @@
 """Run calculations in worker processes; the caller gets each result as it is finished.
 
-A worker holds one calculation at a time. It ends with its parent, ignores Ctrl-C and SIGTERM (the
-parent decides), and when it dies its calculation is tried once more. Its end closes a pipe, so that
-the parent learns of it at once and needs no sign of life.
+A worker holds one calculation at a time, and when it dies its calculation is tried once more. Its
+end closes a pipe, so that the parent learns of it at once and needs no sign of life.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing as mp
-import os
-import signal
-import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import CalculationDoc
+from rocksalt.stores.calculation_documents import CalculationDoc
 from rocksalt.workflows.calculate import calculate, failed_document
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.threads import limit_threads
+from rocksalt.workflows.worker_server import start_worker
 
 MAX_ATTEMPTS = 2
 POLL_S = 0.5
 EXIT_S = 5.0
-_PARENT_DECIDES = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -81,19 +75,11 @@ class _Pool:
         self.attempts: dict[str, int] = {}
         self.n_workers = n_workers
         self.stopping = stopping
-        self.context = mp.get_context("spawn")
         self.workers: list[_Worker] = []
 
     def _start(self) -> _Worker:
-        here, there = self.context.Pipe()
-        process = self.context.Process(target=_work, args=(there, os.getpid()), daemon=True)
-        resource_tracker.ensure_running()  # its start would unblock what is blocked next
-        # A worker's first seconds go into imports: Ctrl-C must not reach it there either.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENT_DECIDES)
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        here, there = mp.Pipe()
+        process = start_worker(_work, there)
         there.close()
         return _Worker(process, here)
 
@@ -158,13 +144,8 @@ class _Pool:
         self._give(worker, self._next())
 
 
-def _work(pipe: Connection, parent: int) -> None:
+def _work(pipe: Connection) -> None:
     """Compute what comes through the pipe until it closes."""
-    for signum in _PARENT_DECIDES:
-        signal.signal(signum, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PARENT_DECIDES)
-    _end_with_parent(parent)
-    limit_threads()
     with contextlib.suppress(EOFError, OSError):
         while True:
             calculation = pipe.recv()
@@ -173,12 +154,3 @@ def _work(pipe: Connection, parent: int) -> None:
             except RocksaltError as error:
                 answer = error
             pipe.send(answer)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Have this process killed when its parent dies, so that no orphan computes on."""
-    if sys.platform == "linux":
-        PR_SET_PDEATHSIG = 1  # noqa: N806  (the kernel's name, linux/prctl.h)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)

@@ -24,7 +24,7 @@ from rocksalt.stores.experiment_documents import ExperimentDoc, MeasuredQuantity
 from rocksalt.stores.mongo import additional_stores
 from rocksalt.stores.records import load_document, record
 
-PACKAGES = ("rocksalt", "numpy", "scipy", "galvani", "NewareNDA")
+PACKAGES = ("rocksalt", "numpy", "scipy", "lmfit", "galvani", "NewareNDA", "rosettasciio")
 
 
 class Measurement(BaseModel):
@@ -183,6 +183,10 @@ def _from(folder: Path, value: Any) -> Any:
         return folder / value
     if isinstance(value, dict):
         return {key: _from(folder, each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_from(folder, each) for each in value)
+    if isinstance(value, BaseModel):  # a technique's own, as of a list of files
+        return value.model_copy(update=_from(folder, dict(value)))
     return value
 
 
@@ -192,8 +196,10 @@ def _by_content(value: Any) -> Any:
         return file_sha256(value)
     if isinstance(value, dict):
         return {str(key): _by_content(each) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, (list, tuple)):
+        return [_by_content(each) for each in value]
+    if isinstance(value, BaseModel):
+        return _by_content(dict(value))
     return value
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import MixingDoc, RankingDoc
+from rocksalt.stores.electronic_documents import DensityOfStates, ElectronicStructureDoc
 from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.workflows.curves import formation_energies, mixing_curves
+from rocksalt.workflows.electronic_figures import density_panels, oxygen_shares
 from rocksalt.workflows.figures import intermixability_matrix, periodic_table_map
 from rocksalt.workflows.layered_figures import lithium_series, oxygen_retention, vacancy_strain
 from rocksalt.workflows.ternary_figure import ternary_diagram
@@ -28,6 +30,8 @@ def save_figures(
     hulls: Sequence[HullDoc] = (),
     series: Sequence[SeriesDoc] = (),
     vacancies: Sequence[VacancyDoc] = (),
+    electronic: Sequence[ElectronicStructureDoc] = (),
+    curves: Mapping[str, DensityOfStates] | None = None,
 ) -> list[Path]:
     """Write every figure of a campaign into a folder and return the files.
 
@@ -39,6 +43,8 @@ def save_figures(
         'pdf', 'svg' or 'png'.
     ranking, mixings, hulls, series, vacancies
         What the figures show; those without documents are not drawn.
+    electronic, curves
+        Electronic structures, and the densities of states behind them by key.
 
     Raises
     ------
@@ -60,6 +66,23 @@ def save_figures(
                 over_engines=candidate.hosts,
             )
     figures |= _phase_figures(ranking, hulls, series, vacancies)
+    if electronic:
+        figures["oxygen-shares"] = oxygen_shares(electronic, engines=list(ranking.engines))
+    for each in electronic:
+        if each.points:
+            name = each.engine.replace(":", "-")
+            figures[f"densities-of-states-{name}"] = density_panels(each, curves or {})
+    return write_figures(folder, suffix, figures)
+
+
+def write_figures(folder: Path, suffix: str, figures: Mapping[str, Figure]) -> list[Path]:
+    """Write figures by name into a folder, which is made if it is not there, and return the files.
+
+    Raises
+    ------
+    RocksaltError
+        When the folder cannot be written.
+    """
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

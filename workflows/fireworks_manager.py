@@ -20,8 +20,7 @@ from pymongo.errors import OperationFailure
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
 from rocksalt.stores.addresses import hide_password, place_of
-from rocksalt.workflows.batches import BATCH_KIND
-from rocksalt.workflows.queues import JobState, QueuedJob, SubmissionDoc
+from rocksalt.workflows.queues import BATCH_KIND, JobState, QueuedJob, SubmissionDoc
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

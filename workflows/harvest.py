@@ -10,11 +10,11 @@ from typing import Any
 from jobflow import JobStore
 from pydantic import ValidationError
 
-from rocksalt.stores.documents import CalculationDoc
+from rocksalt.stores.calculation_documents import CalculationDoc
 from rocksalt.stores.query import load_campaign_doc
 from rocksalt.stores.records import calculation_record, campaign_names, load_states, save_many
-from rocksalt.workflows.batches import BATCH_KIND
-from rocksalt.workflows.run import save_derived, stored_results
+from rocksalt.workflows.queues import BATCH_KIND
+from rocksalt.workflows.stored import save_derived, stored_results
 
 HARVESTED_KIND = "harvested-batch"
 """``metadata.kind`` of an output whose calculations are documents of their own."""

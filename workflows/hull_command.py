@@ -67,7 +67,7 @@ def hull(
     Example: rocksalt hull entries.json --system Mn-O --format json
     """
     from rocksalt.screening.hull import make_hull
-    from rocksalt.workflows.cli import console
+    from rocksalt.workflows.command_parts import console
     from rocksalt.workflows.entries import read_entries
 
     elements = None if system is None else _parse_system(system)
@@ -102,8 +102,10 @@ def hull(
 def _check_element(symbol: str, option: str) -> str:
     from pymatgen.core.periodic_table import Element
 
+    from rocksalt.screening.elements import element_hint
+
     if not Element.is_valid_symbol(symbol):
-        raise RocksaltError(f"{option}: {symbol!r} is not an element")
+        raise RocksaltError(f"{option}: {symbol!r} is not an element{element_hint(symbol)}")
     return symbol
 
 
@@ -123,6 +125,10 @@ def _parse_cations(text: str) -> dict[str, float]:
             number = float(amount) if colon else 1.0
         except ValueError:
             number = math.nan
+        if "=" in symbol:
+            raise RocksaltError(
+                f"{option}: {part!r} is not understood: write it as {part.replace('=', ':')}"
+            )
         if not math.isfinite(number) or number <= 0:
             raise RocksaltError(f"{option}: {part!r} is not understood: write it as Ru:1,Mn:1")
         _check_element(symbol, option)

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobflow import Flow, Job, Maker, job
+from jobflow import Flow, Job, Maker, OnMissing, job
 from pymatgen.core import Structure
 
 from rocksalt.screening.elements import host_cations
+from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.identity import structure_fingerprint
-from rocksalt.stores.documents import (
-    CalculationBatchDoc,
-    CalculationDoc,
-    Document,
-    RankingDoc,
-    Role,
-)
+from rocksalt.stores.calculation_documents import CalculationBatchDoc, CalculationDoc
+from rocksalt.stores.documents import Document, RankingDoc, Role
 from rocksalt.stores.phase_documents import DopantDoc
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.calculate import calculate
@@ -34,6 +31,7 @@ from rocksalt.workflows.derive import (
     mixing,
     rank,
 )
+from rocksalt.workflows.electronic_structure import electronic_structure_docs
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.plan_stages import chemical_systems
 from rocksalt.workflows.relaxer import RelaxationSettings
@@ -91,6 +89,7 @@ def assess_dopant(
         hulls=hulls,
         series=[s for s in series if s.dopant in {None, dopant}],
         vacancies=[v for v in vacancies if v.dopant in {None, dopant}],
+        electronic=electronic_structure_docs(settings, results),
         failed={s.key: f for s, f in zip(results.failed, failures(results), strict=True)},
         n_calculations=len(summaries),
         engine_versions={engine: sorted(v) for engine, v in results.versions.items()},
@@ -263,6 +262,106 @@ class ScreenMaker(Maker):
         return jobs
 
 
+@dataclass
+class ScreenAndAnalyzeMaker(Maker):
+    """Make one flow of a screen, predictions for its first candidates, and measured evidence.
+
+    The screen is that of `ScreenMaker`; predictions need its ranking, the analyses of measured files
+    wait for nothing, and the last job lays the measurements beside the ranking. The store needs an
+    additional store ``data``, for curves. `rocksalt.workflows.evidence_jobs.file_flow` makes what the
+    flow leaves in a store the results of its campaign, for every command.
+
+    Attributes
+    ----------
+    name
+        Of the flow.
+    screen
+        Maker of the screen.
+    n_predictions
+        How many of the first candidates are predicted for.
+    wavelength
+        Of the powder patterns, in angstrom or a name as 'CuKa'.
+    """
+
+    name: str = "screen and analyze"
+    screen: ScreenMaker = field(default_factory=ScreenMaker)
+    n_predictions: int = 3
+    wavelength: str | float = "CuKa"
+
+    def make(self, campaign: Campaign | dict[str, Any], experiment_file: str | Path) -> Flow:
+        """Return the flow; its output is a `rocksalt.workflows.evidence_jobs.EvidenceDoc`.
+
+        Parameters
+        ----------
+        campaign
+            A campaign, or what a campaign file holds, as a dictionary.
+        experiment_file
+            Sample and measurements, as for ``rocksalt analyze``. Workers find its folder by the same
+            path. A measurement's identity is its content: another flow with it changes nothing.
+
+        Raises
+        ------
+        RocksaltError
+            When the campaign or the experiment file is wrong, a measured file cannot be read, or the
+            campaign does not screen the sample's dopant.
+        """
+        from rocksalt.workflows.evidence_jobs import analyse_measurement, file_evidence
+        from rocksalt.workflows.experiment import load_experiment, task_of
+        from rocksalt.workflows.predictions import gather_cells, predict_first
+
+        if not isinstance(campaign, Campaign):
+            campaign = campaign_from_dict(campaign)
+        path = Path(experiment_file).resolve()
+        experiment = load_experiment(path)
+        sample = experiment.sample
+        if sample.dopant is not None and sample.dopant not in campaign.screened:
+            raise RocksaltError(
+                f"{path}: sample.dopant: campaign {campaign.name!r} screens "
+                f"{', '.join(campaign.screened)}, not {sample.dopant}: add it there, or leave it out"
+            )
+        screen = self.screen.make(campaign)
+        batches = [
+            each.output
+            for each in screen.jobs
+            if isinstance(each, Job) and each.output_schema is CalculationBatchDoc
+        ]
+        cells = [
+            gather_cells(batches[start : start + MAX_REFERENCES])
+            for start in range(0, len(batches), MAX_REFERENCES)
+        ]
+        settings = campaign.model_dump(mode="json", exclude={"store"})
+        predictions = predict_first(
+            settings, screen.output, [c.output for c in cells], self.n_predictions, self.wavelength
+        )
+        predictions.name = "predict"
+        analyses: dict[str, Job] = {}
+        for measurement in experiment.measurements:
+            task = task_of(measurement, sample, path.parent)
+            made = analyse_measurement(
+                measurement.model_dump(mode="json"),
+                sample.model_dump(mode="json"),
+                str(path.parent),
+            )
+            made.name = f"{task.technique} {sample.name}"
+            made.set_uuid(task.key)  # as `rocksalt analyze` stores it
+            made.update_metadata(
+                {"kind": "experiment", "sample": sample.name, "technique": task.technique}
+            )
+            analyses[task.key] = made
+        evidence = file_evidence(
+            screen.output, predictions.output, [a.output for a in analyses.values()]
+        )
+        evidence.name = "file evidence"
+        evidence.config.on_missing_references = OnMissing.NONE  # of a measurement that is no good
+        flow = Flow(
+            [screen, *cells, predictions, *analyses.values(), evidence],
+            output=evidence.output,
+            name=self.name,
+        )
+        flow.update_metadata({"campaign": campaign.name}, dynamic=False)
+        return flow
+
+
 class _Group(NamedTuple):
     """What calculations are of: those of one group go into the same assessments."""
 
@@ -283,7 +382,7 @@ def _groups(campaign: Campaign, user: UserPhases) -> dict[_Group, list[Calculati
     """Return a campaign's calculations, each once, by what they are of."""
     groups: dict[_Group, list[Calculation]] = {}
     for calculation in make_plan(campaign, user).calculations.values():
-        layered = calculation.role in {"series", "vacancy"}
+        layered = calculation.role in {"series", "vacancy", "density-of-states"}
         group = _Group(
             calculation.engine,
             calculation.role if layered else "phase",

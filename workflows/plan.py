@@ -27,6 +27,7 @@ from rocksalt.stores.documents import Role
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.dft.planning import dft_calculations
+from rocksalt.workflows.electronic_structure import electronic_structure_calculations
 from rocksalt.workflows.plan_stages import (
     chemical_systems,
     hull_calculations,
@@ -115,6 +116,10 @@ def make_plan(campaign: Campaign, user: UserPhases | None = None) -> Plan:
         for calculation in own:
             plan.add(calculation)
         plan.n_merged += base.n_merged
+    densities, left_out = electronic_structure_calculations(campaign)
+    for calculation in densities:
+        plan.add(calculation)
+    plan.notes += left_out
     return plan
 
 

@@ -107,7 +107,7 @@ def _series_member(
         label=name,
         engine=engine,
         structure=cell,
-        fingerprint=_cell_fingerprint(cell),
+        fingerprint=cell_fingerprint(cell),
         prototype=name,
         relaxation=campaign.relaxation_settings(),
         multiplicity=None if dopant else member.multiplicity,
@@ -158,7 +158,7 @@ def _vacancies(
     strained: bool = False,
     dopant: str | None = None,
 ) -> Iterator[Calculation]:
-    fingerprint = _cell_fingerprint(cell)
+    fingerprint = cell_fingerprint(cell)
     sites: list[tuple[int | None, str, int]] = [(None, "no vacancy", 1)]
     if dopant:
         near = distinct_near(cell, dopant)
@@ -215,7 +215,7 @@ def _free(campaign: Campaign, engine: str, role: Role, start: Start, label: str)
     )
 
 
-def _cell_fingerprint(cell: Structure) -> str:
+def cell_fingerprint(cell: Structure) -> str:
     """Return a fingerprint that is another one in a larger cell of the same crystal.
 
     Details count atoms of the cell, and the position of a vacancy is one in it.

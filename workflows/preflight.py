@@ -14,7 +14,7 @@ from pymatgen.core import Element
 from rocksalt.screening.elements import host_cations
 from rocksalt.screening.errors import CalculationError, RocksaltError
 from rocksalt.workflows.calculation import Calculation
-from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.campaign import LAYERED_STAGES, Campaign
 from rocksalt.workflows.costs import estimated_memory_mb
 from rocksalt.workflows.dft.settings import DftSettings, materials_project_u_ev
 from rocksalt.workflows.engines import get_engine
@@ -87,6 +87,26 @@ def preflight(campaign: Campaign, *, here: bool = True) -> Findings:
             found += hubbard(name, settings, elements)
         if here:
             found += installation(name, elements)
+    if campaign.electronic_engines:
+        found += _electronic_structure(campaign, here=here)
+    return found
+
+
+def _electronic_structure(campaign: Campaign, *, here: bool) -> Findings:
+    """Return what engines lack that compute densities of states and nothing else, or relax for them."""
+    found = Findings()
+    elements = ["Li", campaign.layered_host, "O"]
+    engines = campaign.electronic_engines
+    relaxing = [campaign.density_of_states_settings(name).geometry or name for name in engines]
+    for name in dict.fromkeys([*engines, *relaxing]):
+        if name in campaign.engines:
+            continue
+        found += elements_of_engine(name, elements)
+        settings = campaign.dft_settings(name)
+        if settings is not None:
+            found += hubbard(name, settings, elements)
+        if here:
+            found += installation(name, elements)
     return found
 
 
@@ -97,7 +117,7 @@ def elements_of(campaign: Campaign) -> list[str]:
         *(cation for host in campaign.hosts for cation in host_cations(host)),
         *(symbol for system in chemical_systems(campaign) for symbol in system),
     ]
-    if {"lithium-deficient", "oxygen-vacancy"} & set(campaign.stages):
+    if LAYERED_STAGES & set(campaign.stages):
         cations += ["Li", campaign.layered_host]
     return [*dict.fromkeys(cations), "O"]
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
-from jobflow import Flow
+from jobflow import Flow, JobStore
 from pydantic import Field
 from rich.table import Table
 
 from rocksalt.stores.documents import Document, utc_now
+from rocksalt.stores.records import load_document, save
+from rocksalt.workflows.wording import counted, listed
+
+BATCH_KIND = "batch"
+"""``metadata.kind`` of the output of a job, until its calculations are taken in."""
 
 JobState = Literal["ready", "reserved", "running", "lost", "failed", "paused", "completed"]
 
@@ -21,7 +26,6 @@ _COLUMNS = (
     "without results",
 )
 _ALWAYS = {"ready", "running", "failed", "completed"}
-_N_SHOWN = 10
 
 
 class SubmissionDoc(Document):
@@ -90,6 +94,23 @@ class Queue(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+def remember(store: JobStore, submission: SubmissionDoc) -> None:
+    """Store where a campaign's jobs are."""
+    name = submission.campaign
+    save(store, f"submission-{name}", "submission", submission, name, campaign=name)
+
+
+def remembered(store: JobStore, name: str) -> SubmissionDoc | None:
+    """Return where a campaign's jobs were put last, or None."""
+    output = load_document(store, f"submission-{name}")
+    return None if output is None else SubmissionDoc.model_validate(output)
+
+
+def holds_unharvested(store: JobStore) -> bool:
+    """Say whether jobs have left outputs whose calculations are not taken in yet."""
+    return store.docs_store.query_one({"metadata.kind": BATCH_KIND}, ["uuid"]) is not None
 
 
 def unfinished_failures(
@@ -180,13 +201,3 @@ def failures_in_words(failed: Iterable[QueuedJob]) -> list[str]:
             f"{state}: {counted(len(numbers), 'job')} {listed(numbers)} ({stage} {engine}): {cause}"
         )
     return lines
-
-
-def listed(numbers: Sequence[str]) -> str:
-    """Return the first numbers of jobs, for a line."""
-    return ", ".join(numbers[:_N_SHOWN]) + (" ..." if len(numbers) > _N_SHOWN else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, '1 job' or '2 jobs'."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -133,7 +133,11 @@ def rattled(atoms: Atoms, settings: RelaxationSettings) -> Atoms:
 
 
 def relax(
-    atoms: Atoms, calculator: BaseCalculator, settings: RelaxationSettings | None = None
+    atoms: Atoms,
+    calculator: BaseCalculator,
+    settings: RelaxationSettings | None = None,
+    *,
+    noise_ev_per_atom: float = ENERGY_NOISE,
 ) -> RelaxationResult:
     """Relax `atoms` from a rattled start until no filter force exceeds `settings.fmax`.
 
@@ -145,6 +149,8 @@ def relax(
         Any ASE calculator with energy, forces and (for `relax_cell`) stress.
     settings
         Default: `RelaxationSettings()`.
+    noise_ev_per_atom
+        By so much energies may differ from what forces and stress make of them.
 
     Returns
     -------
@@ -162,7 +168,7 @@ def relax(
     if settings.relax_cell and atoms.cell.rank < 3:
         raise CalculationError("a cell can only relax if it has three lattice vectors")
     _refuse_overlap(atoms)
-    walk = _Walk(rattled(atoms, settings), calculator, settings)
+    walk = _Walk(rattled(atoms, settings), calculator, settings, noise_ev_per_atom)
     optimizer: Literal["L-BFGS-B", "FIRE"] = "L-BFGS-B"
     try:
         walk.begin()
@@ -212,14 +218,18 @@ class _Walk:
     best: _Point
 
     def __init__(
-        self, atoms: Atoms, calculator: BaseCalculator, settings: RelaxationSettings
+        self,
+        atoms: Atoms,
+        calculator: BaseCalculator,
+        settings: RelaxationSettings,
+        noise_ev_per_atom: float,
     ) -> None:
         self.atoms = atoms
         self.calculator = calculator
         self.settings = settings
         self.target = FrechetCellFilter(atoms) if settings.relax_cell else atoms
         self.volume = atoms.get_volume() if settings.relax_cell else 1.0
-        self.noise = ENERGY_NOISE * len(atoms)
+        self.noise = noise_ev_per_atom * len(atoms)
         self.energies: list[float] = []
         self.cell_is_stiff = holds_jahn_teller_cation(atoms.get_chemical_symbols())
 

@@ -13,8 +13,7 @@ from jobflow import Flow, JobStore
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.addresses import hide_password
-from rocksalt.workflows.batches import BATCH_KIND
-from rocksalt.workflows.queues import JobState, QueuedJob, SubmissionDoc
+from rocksalt.workflows.queues import BATCH_KIND, JobState, QueuedJob, SubmissionDoc
 
 _STATES: dict[str, JobState] = {
     "WAITING": "ready",

@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import HullEntry, Rejected
 from rocksalt.stores.addresses import hide_password
-from rocksalt.stores.documents import CalculationDoc, CampaignDoc
+from rocksalt.stores.documents import CampaignDoc
 from rocksalt.stores.mongo import SCHEMES
 from rocksalt.stores.opening import close_store, open_store
-from rocksalt.stores.records import BATCH, campaign_names, load_document, save_many
+from rocksalt.stores.records import BATCH, campaign_names, load_document, reach, save_many
 from rocksalt.stores.transfer import read_records
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import MATERIALS_PROJECT, Campaign
@@ -31,6 +31,7 @@ from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.user_phases import UserPhases
 
 if TYPE_CHECKING:
+    from rocksalt.stores.calculation_documents import CalculationDoc
     from rocksalt.workflows.run import Outcome
 
 VARIABLE = "ROCKSALT_REPLAY"
@@ -180,8 +181,10 @@ class Record:
         return None if found is None else self._document(found)
 
     def _document(self, record: dict[str, Any]) -> CalculationDoc:
+        from rocksalt.stores.calculation_documents import CalculationDoc
+
         try:
-            return CalculationDoc.model_validate(record["output"])
+            return CalculationDoc.model_validate(_without_curves(record)["output"])
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
@@ -304,7 +307,7 @@ class ReplayedWork:
             some = todo[start : start + BATCH]
             found = self.record.find(some)
             documents = [self.record._document(record) for record in found.values()]
-            save_many(self.store, list(found.values()))
+            save_many(self.store, [_without_curves(record) for record in found.values()])
             for document in documents:
                 del self.left[document.key]
                 self.n_computed += 1
@@ -321,6 +324,15 @@ class ReplayedWork:
             for name, versions in self.recorded_with.items()
             if (here := _installed_version(name)) and versions != {here}
         ]
+
+
+def _without_curves(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without a reference to curves: they lie in a store that is not taken along."""
+    found = reach(record, "output.density_of_states")
+    if not found or "blob_uuid" not in (found.get("arrays") or {}):
+        return record
+    bare = {**found, "arrays": None}
+    return {**record, "output": {**record["output"], "density_of_states": bare}}
 
 
 def _installed_version(name: str) -> str | None:

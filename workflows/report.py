@@ -14,9 +14,12 @@ from importlib.resources import files
 from typing import Any
 
 from rocksalt.stores.documents import CandidateDoc, FormationEnergyDoc, MixingDoc, RankingDoc
+from rocksalt.stores.electronic_documents import DensityOfStates, ElectronicStructureDoc
 from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
+from rocksalt.stores.prediction_documents import PredictionDoc
 from rocksalt.stores.triage_documents import TriageDoc
 from rocksalt.workflows.curves import formation_energies, mixing_curves
+from rocksalt.workflows.evidence import Measured
 from rocksalt.workflows.figure_style import (
     NOT_COMPUTED,
     VERDICTS,
@@ -41,6 +44,8 @@ from rocksalt.workflows.html import (
     table,
     with_uncertainty,
 )
+from rocksalt.workflows.report_electronic import electronic_section, missing_densities
+from rocksalt.workflows.report_evidence import evidence_sections
 from rocksalt.workflows.report_phases import criteria_line, missing_phases, phase_sections
 from rocksalt.workflows.report_triage import triage_section
 
@@ -57,7 +62,11 @@ def build_report(
     hulls: Sequence[HullDoc] = (),
     series: Sequence[SeriesDoc] = (),
     vacancies: Sequence[VacancyDoc] = (),
+    electronic: Sequence[ElectronicStructureDoc] = (),
+    curves: Mapping[str, DensityOfStates] | None = None,
     triage: TriageDoc | None = None,
+    predictions: Sequence[PredictionDoc] = (),
+    measured: Sequence[Measured] = (),
 ) -> str:
     """Return the report of a campaign as one HTML page.
 
@@ -73,8 +82,14 @@ def build_report(
         What else a reader must know, name and value: package versions, the store, a checksum.
     hulls, series, vacancies
         Documents of the stages beyond the rock salt; without them their sections are not there.
+    electronic, curves
+        Electronic structures, and the densities of states behind them by key.
     triage
         Who went to the engine that decides, in a campaign with a triage.
+    predictions
+        What to look for in samples with the first candidates.
+    measured
+        Measurements of candidates, with their curves.
 
     Returns
     -------
@@ -92,6 +107,17 @@ def build_report(
         "formation": ("Formation energies", _formation_section(ranking, formations)),
         "mixing": ("Mixing curves", _mixing_section(ranking, candidates, mixings)),
         **phase_sections(ranking, hulls, series, vacancies),
+        **(
+            {
+                "electronic": (
+                    "Electronic structure",
+                    electronic_section(ranking, electronic, curves or {}),
+                )
+            }
+            if electronic
+            else {}
+        ),
+        **evidence_sections(ranking, predictions, measured),
         "rules": ("Rules of the verdict", _rules_section(ranking)),
         "provenance": (
             "Provenance",
@@ -100,7 +126,7 @@ def build_report(
                 mixings,
                 formations,
                 provenance,
-                missing_phases(hulls, series, vacancies),
+                [*missing_phases(hulls, series, vacancies), *missing_densities(electronic)],
             ),
         ),
     }

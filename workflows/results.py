@@ -8,6 +8,9 @@ from rocksalt.screening.hull import HullEntry
 from rocksalt.stores.documents import Reference
 from rocksalt.stores.records import Summary
 
+NOT_PHASES = {"vacancy", "density-of-states"}
+"""Roles of cells whose energies enter no hull."""
+
 
 class Results:
     """The calculations of a campaign that are there, by what they are of, and the user's phases.
@@ -44,7 +47,7 @@ class Results:
         return [
             summary
             for (name, role, cations), found in self._by_kind.items()
-            if name == engine and role != "vacancy" and set(cations) <= set(elements)
+            if name == engine and role not in NOT_PHASES and set(cations) <= set(elements)
             for summary in found
         ]
 

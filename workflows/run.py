@@ -4,45 +4,30 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import version
-from typing import Any
 
 from jobflow import JobStore
-from pydantic import BaseModel
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.screening.hull import HullEntry, Rejected
-from rocksalt.stores.claims import claims_in, process_lives
-from rocksalt.stores.documents import (
-    CalculationDoc,
-    CampaignDoc,
-    RankingDoc,
-    RunDoc,
-    utc_now,
-)
-from rocksalt.stores.query import load_campaign_doc
-from rocksalt.stores.records import (
-    campaign_hashes,
-    load_states,
-    load_summaries,
-    record,
-    save,
-    save_many,
-)
+from rocksalt.stores.calculation_documents import CalculationDoc
+from rocksalt.stores.claims import claims_in
+from rocksalt.stores.documents import RankingDoc, RunDoc, utc_now
+from rocksalt.stores.electronic_documents import ElectronicStructureDoc
+from rocksalt.stores.records import campaign_hashes, load_states, load_summaries
+from rocksalt.stores.runs import live_runs, save_run
 from rocksalt.stores.triage_documents import TriageDoc
 from rocksalt.workflows.calculation import Calculation
-from rocksalt.workflows.campaign import Campaign, campaign_from_dict
+from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.costs import estimated_cpu_hours
-from rocksalt.workflows.derive import Derived, derive
-from rocksalt.workflows.evidence import experiments_on, with_evidence
+from rocksalt.workflows.derive import Derived
 from rocksalt.workflows.plan import Plan, make_plan
 from rocksalt.workflows.plan_stages import chemical_systems
 from rocksalt.workflows.preflight import memory, preflight
 from rocksalt.workflows.replay import Record, ReplayedWork, active_record
 from rocksalt.workflows.shared_work import SharedWork
+from rocksalt.workflows.stored import results_of, save_campaign, save_derived
 from rocksalt.workflows.triage import (
     Purse,
     concluded,
@@ -54,8 +39,6 @@ from rocksalt.workflows.triage import (
     spent_cpu_hours,
 )
 from rocksalt.workflows.user_phases import UserPhases, load_user_phases
-
-DERIVED_KINDS = ["formation-energy", "mixing", "hull", "series", "vacancy"]
 
 
 @dataclass
@@ -81,6 +64,8 @@ class Outcome:
         Engines that are installed in another version than the replayed one, a budget that is spent.
     triage
         Who went to the engine that decides, in a campaign with a triage.
+    electronic
+        Electronic structures, in a campaign with that stage.
     """
 
     n_planned: int = 0
@@ -94,6 +79,7 @@ class Outcome:
     lacking: list[Calculation] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     triage: TriageDoc | None = None
+    electronic: list[ElectronicStructureDoc] = field(default_factory=list)
 
 
 def check_engines(campaign: Campaign) -> None:
@@ -208,7 +194,7 @@ def run_campaign(
     if record is None:
         memory(missing_calculations(plan, store), n_workers).refuse(f"campaign {campaign.name!r}")
     save_campaign(store, campaign, plan, user)
-    _save_run(store, started)
+    save_run(store, started)
     if record is not None:
         record.copy_triage(campaign, store)
     document = None
@@ -225,7 +211,7 @@ def run_campaign(
                 outcome.n_unpaid, outcome.n_left = outcome.n_left, 0
                 outcome.lacking = []  # of a replay: not paid for, so not recorded
     finally:
-        _save_run(store, started.model_copy(update={"ended_at": utc_now()}))
+        save_run(store, started.model_copy(update={"ended_at": utc_now()}))
     outcome.interrupted = outcome.n_left > len(outcome.lacking)
     outcome.n_reused = outcome.n_planned - outcome.n_computed - outcome.n_left - outcome.n_unpaid
     derived = results_of(
@@ -235,6 +221,7 @@ def run_campaign(
     if document is not None:
         outcome.triage = conclude(store, document, derived)
     outcome.ranking = derived.ranking
+    outcome.electronic = derived.electronic
     outcome.failed = [(f["what"], f["why"]) for f in derived.failed]
     return outcome
 
@@ -272,182 +259,6 @@ def conclude(store: JobStore, document: TriageDoc, derived: Derived) -> TriageDo
     )
     save_triage(store, ended)
     return ended
-
-
-def results_of(
-    campaign: Campaign,
-    store: JobStore,
-    keys: list[str],
-    arrangements: Mapping[str, tuple[str, int | None]],
-    user: UserPhases,
-    n_reused: int | None = None,
-) -> Derived:
-    """Return what follows from the calculations that are there.
-
-    Parameters
-    ----------
-    arrangements
-        Name and multiplicity of the mixtures in the campaign's own cells. The stored ones are
-        those of the campaign that computed them.
-    user
-        The user's own phases.
-    """
-    summaries = load_summaries(store, keys)
-    for key, (name, multiplicity) in arrangements.items():
-        if key in summaries:
-            update = {"prototype": name, "multiplicity": multiplicity}
-            summaries[key] = summaries[key].model_copy(update=update)
-    done = sum(s.state == "done" for s in summaries.values())
-    counts = {
-        "calculations": len(keys),
-        "done": done,
-        "missing": len(keys) - len(summaries),
-        "reused": len(summaries) if n_reused is None else n_reused,
-        "fallbacks_to_fire": sum(s.n_fallbacks for s in summaries.values()),
-        "cpu_s": round(sum(s.cpu_s or 0.0 for s in summaries.values()), 1),
-        "warnings": [
-            {"what": f"{s.label} with {s.engine}", "why": warning}
-            for s in summaries.values()
-            for warning in s.warnings
-        ],
-        "rejected": [{"what": r.entry_id, "why": r.reason} for r in user.rejected],
-    }
-    derived = derive(campaign, summaries.values(), counts, user.entries)
-    measured = experiments_on(store, campaign.screened)
-    derived.ranking = with_evidence(derived.ranking, measured)
-    return derived
-
-
-def stored_campaign(store: JobStore, name: str) -> Campaign:
-    """Return a stored campaign.
-
-    Raises
-    ------
-    RocksaltError
-        When the store has no campaign of that name.
-    """
-    document = load_campaign_doc(store, name)
-    return campaign_from_dict(document.settings, f"campaign {name!r} in the store")
-
-
-def stored_results(store: JobStore, name: str) -> tuple[Campaign, Derived]:
-    """Return a stored campaign and what follows from its calculations, whole or not.
-
-    Raises
-    ------
-    RocksaltError
-        When the store has no campaign of that name.
-    """
-    document = load_campaign_doc(store, name)
-    campaign = campaign_from_dict(document.settings, f"campaign {name!r} in the store")
-    user = UserPhases(
-        [HullEntry(**entry) for entry in document.entries],
-        rejected=[Rejected(**entry) for entry in document.entries_rejected],
-    )
-    return campaign, results_of(campaign, store, document.all_keys, document.arrangements, user)
-
-
-def save_campaign(
-    store: JobStore, campaign: Campaign, plan: Plan, user: UserPhases | None = None
-) -> None:
-    """Store a campaign, its plan and the user's own phases under its name."""
-    user = user or UserPhases()
-    keys: dict[str, dict[str, list[str]]] = {}
-    for key, calculation in plan.calculations.items():
-        keys.setdefault(calculation.engine, {}).setdefault(calculation.role, []).append(key)
-    document = CampaignDoc(
-        name=campaign.name,
-        settings=campaign.model_dump(mode="json", exclude={"store"}),
-        content_hash=campaign.content_hash,
-        keys=keys,
-        arrangements=plan.arrangements(),
-        entries=[asdict(entry) for entry in user.entries],
-        entries_rejected=[asdict(entry) for entry in user.rejected],
-        n_merged=plan.n_merged,
-        notes=plan.notes,
-        rocksalt_version=version("rocksalt"),
-    )
-    name = campaign.name
-    save(store, f"campaign-{name}", "campaign", document, name, campaign=name)
-
-
-def save_derived(store: JobStore, campaign: Campaign, derived: Derived) -> None:
-    """Store a campaign's derived documents; those of an earlier run are replaced."""
-    name = campaign.name
-    documents: list[tuple[str, str, BaseModel, str]] = [
-        *(
-            ("formation-energy", f"{f.engine}-{f.cation}", f, f"{f.cation}O {f.engine}")
-            for f in derived.formations
-        ),
-        *(
-            (
-                "mixing",
-                f"{m.engine}-{m.dopant}-{m.host}",
-                m,
-                f"{m.dopant} in {m.host}O {m.engine}",
-            )
-            for m in derived.mixings
-        ),
-        *(
-            ("hull", f"{h.engine}-{h.dopant}-{h.host}", h, f"{h.chemical_system} {h.engine}")
-            for h in derived.hulls
-        ),
-        *(
-            (
-                "series",
-                f"{s.engine}-{s.host}-{s.dopant}",
-                s,
-                f"lithium-deficient Li2{s.host}O3 {s.dopant or ''} {s.engine}",
-            )
-            for s in derived.series
-        ),
-        *(
-            ("vacancy", f"{v.engine}-{v.cell}", v, f"{v.cell} {v.engine}")
-            for v in derived.vacancies
-        ),
-    ]
-    records = [
-        record(f"{kind}-{name}-{part}", kind, document, title, campaign=name)
-        for kind, part, document, title in documents
-    ]
-    records.append(record(f"ranking-{name}", "ranking", derived.ranking, name, campaign=name))
-    save_many(store, records)
-    left_over = {
-        "metadata.campaign": name,
-        "metadata.kind": {"$in": DERIVED_KINDS},
-        "uuid": {"$nin": [r["uuid"] for r in records]},
-    }
-    store.docs_store.remove_docs(left_over)
-
-
-def live_runs(store: JobStore, name: str) -> list[RunDoc]:
-    """Return the runs of a campaign that other processes of this machine are at."""
-    runs = (RunDoc.model_validate(record_["output"]) for record_ in _run_records(store, name))
-    return [run for run in runs if run.pid != os.getpid() and _is_live(run)]
-
-
-def _is_live(run: RunDoc) -> bool:
-    here = run.host == socket.gethostname()
-    return run.ended_at is None and here and process_lives(run.pid, run.started_at.timestamp())
-
-
-def _run_records(store: JobStore, name: str) -> list[dict[str, Any]]:
-    criteria = {"metadata.kind": "run", "metadata.campaign": name}
-    return list(store.docs_store.query(criteria, properties=["uuid", "output"]))
-
-
-def _save_run(store: JobStore, run: RunDoc) -> None:
-    """Store who runs a campaign, in the place of those of this machine who do no longer."""
-    uuid = f"run-{run.name}-{run.host}-{run.pid}"
-    save(store, uuid, "run", run, run.name, campaign=run.name)
-    others = [r for r in _run_records(store, run.name) if r["uuid"] != uuid]
-    over = [
-        r["uuid"]
-        for r in others
-        if r["output"]["host"] == run.host and not _is_live(RunDoc.model_validate(r["output"]))
-    ]
-    if over:
-        store.docs_store.remove_docs({"uuid": {"$in": over}})
 
 
 def _refuse_second_run(store: JobStore, campaign: Campaign) -> None:

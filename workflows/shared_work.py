@@ -19,11 +19,12 @@ from datetime import datetime
 
 from jobflow import JobStore
 
+from rocksalt.stores.calculation_documents import CalculationDoc
 from rocksalt.stores.claims import claims_in
-from rocksalt.stores.documents import CalculationDoc
 from rocksalt.stores.records import calculation_record, load_summaries, save_many
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.executor import compute
+from rocksalt.workflows.worker_server import start_worker_server
 
 HOLD_S = 0.2
 """At most this much work is held back, to be stored in one transaction."""
@@ -90,6 +91,8 @@ class SharedWork:
         stopping
             Asked between calculations; once it is true those that are running are finished.
         """
+        if n_workers > 1:
+            start_worker_server({calculation.engine for calculation in self.left.values()})
         with self._claims.kept():
             try:
                 while self.left and not stopping():

@@ -9,7 +9,7 @@ from jobflow import JobStore
 from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.records import load_document, load_states, save
+from rocksalt.stores.records import load_states
 from rocksalt.stores.sqlite import SQLiteStore
 from rocksalt.workflows.batches import BATCH_SIZE, batch_flows, pack
 from rocksalt.workflows.campaign import Campaign
@@ -19,18 +19,12 @@ from rocksalt.workflows.plan_stages import chemical_systems
 from rocksalt.workflows.queues import (
     Queue,
     QueuedJob,
-    SubmissionDoc,
     only_unmarked,
     unfinished_failures,
     without_results,
 )
-from rocksalt.workflows.run import (
-    missing_calculations,
-    save_campaign,
-    save_derived,
-    stored_results,
-    triage_of,
-)
+from rocksalt.workflows.run import missing_calculations, triage_of
+from rocksalt.workflows.stored import save_campaign, save_derived, stored_results
 from rocksalt.workflows.triage import joined
 from rocksalt.workflows.user_phases import load_user_phases
 
@@ -133,18 +127,6 @@ def submit_campaign(
         outcome.n_jobs += n_jobs
     outcome.n_submitted = len(fresh)
     return outcome
-
-
-def remember(store: JobStore, submission: SubmissionDoc) -> None:
-    """Store where a campaign's jobs are."""
-    name = submission.campaign
-    save(store, f"submission-{name}", "submission", submission, name, campaign=name)
-
-
-def remembered(store: JobStore, name: str) -> SubmissionDoc | None:
-    """Return where a campaign's jobs were put last, or None."""
-    output = load_document(store, f"submission-{name}")
-    return None if output is None else SubmissionDoc.model_validate(output)
 
 
 def check_reachable(store: JobStore) -> str | None:

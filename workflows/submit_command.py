@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from jobflow import JobStore
     from rich.console import Console
 
-    from rocksalt.workflows.queues import Queue, QueuedJob
-    from rocksalt.workflows.submission import Submission, SubmissionDoc
+    from rocksalt.workflows.queues import Queue, QueuedJob, SubmissionDoc
+    from rocksalt.workflows.submission import Submission
 
 _PASSWORD_NOTE = (
     "the store's password is not put into the queue: each worker needs the store's address as {}"
@@ -103,11 +103,13 @@ def submit(
     from rocksalt.stores.addresses import has_password
     from rocksalt.stores.opening import open_store, store_address
     from rocksalt.workflows.campaign import load_campaign
-    from rocksalt.workflows.cli import console
+    from rocksalt.workflows.command_parts import console
     from rocksalt.workflows.preflight import preflight
+    from rocksalt.workflows.queues import remember
     from rocksalt.workflows.same_name import refuse_other_content
     from rocksalt.workflows.settings import load_settings
-    from rocksalt.workflows.submission import check_reachable, remember, submit_campaign
+    from rocksalt.workflows.submission import check_reachable, submit_campaign
+    from rocksalt.workflows.wording import as_typed
     from rocksalt.workflows.worker_store import WHERE_IT_IS_SET, store_for_workers
 
     chosen = _manager(manager)
@@ -139,7 +141,17 @@ def submit(
             )
     _print_submission(console(), campaign.name, queue.label, outcome)
     if outcome.failed:
-        retry = f"rocksalt submit {campaign_file} --manager {chosen} --retry-failed"
+        retry = as_typed(
+            "submit",
+            campaign_file,
+            manager=chosen,
+            store=store,
+            launchpad=launchpad,
+            project=project,
+            worker=worker,
+            category=category,
+            retry_failed=True,
+        )
         _print_failed(messages, outcome.failed, f"run them again with '{retry}'")
     for job, why in outcome.not_requeued:
         messages.print(f"not run again: job {job.number} ({job.name}): {why}", soft_wrap=True)
@@ -156,9 +168,13 @@ def take_in(store: JobStore, messages: Console) -> None:
     from pymongo.errors import PyMongoError
 
     from rocksalt.stores.mongo import explained_server_error
-    from rocksalt.workflows.harvest import harvest
+    from rocksalt.workflows.queues import holds_unharvested
 
     try:
+        if not holds_unharvested(store):
+            return
+        from rocksalt.workflows.harvest import harvest
+
         outcome = harvest(store)
     except PyMongoError as error:  # a user who may only read sees what is there
         reason = explained_server_error(error)
@@ -242,7 +258,7 @@ def by_engine(option: str, values: Sequence[str], engines: Sequence[str]) -> dic
 
 
 def _print_submission(out: Console, name: str, label: str, outcome: Submission) -> None:
-    from rocksalt.workflows.queues import counted, listed
+    from rocksalt.workflows.wording import counted, listed
 
     out.print(
         f"{name}: {counted(outcome.n_planned, 'calculation')}, {outcome.n_stored} in the store, "
@@ -273,17 +289,26 @@ def _print_failed(to: Console, failed: Sequence[QueuedJob], remedy: str) -> None
         to.print(f"put right what stopped them, then {remedy}", soft_wrap=True)
 
 
-def print_queue(out: Console, store: JobStore, name: str, launchpad: Path | None) -> None:
+def print_queue(
+    out: Console, store: JobStore, name: str, launchpad: Path | None, address: str | None
+) -> None:
     """Print what the queue of a submitted campaign says; nothing for one that was not submitted.
 
     A queue that cannot be asked is one line, unless it was asked for by its file.
+
+    Parameters
+    ----------
+    launchpad
+        What ``--launchpad`` says.
+    address
+        What ``--store`` says, for the commands that are proposed.
 
     Raises
     ------
     RocksaltError
         When ``launchpad`` is given and cannot be read.
     """
-    from rocksalt.workflows.submission import remembered
+    from rocksalt.workflows.queues import remembered
 
     submission = remembered(store, name)
     if launchpad is None and submission is None:
@@ -297,7 +322,13 @@ def print_queue(out: Console, store: JobStore, name: str, launchpad: Path | None
             raise
         out.print(f"queue: {error}", soft_wrap=True)
         return
-    _print_jobs(out, store, name, queue.label, jobs, held)
+    submit_it: dict[str, object] = {"manager": Manager.fireworks, "store": address}
+    if submission is not None:
+        submit_it["manager"] = submission.manager
+        submit_it |= {"launchpad": submission.launchpad, "project": submission.project}
+    if launchpad is not None:
+        submit_it["launchpad"] = launchpad
+    _print_jobs(out, store, name, queue.label, jobs, held, submit_it)
 
 
 def _print_jobs(
@@ -307,12 +338,15 @@ def _print_jobs(
     label: str,
     jobs: Sequence[QueuedJob],
     held: Container[str],
+    submit_it: Mapping[str, object],
 ) -> None:
+    """Print the jobs of a campaign; `submit_it` are the options to submit it with again."""
     from rich.console import Console
 
     from rocksalt.stores.query import load_campaign_doc
     from rocksalt.stores.records import load_states
-    from rocksalt.workflows.queues import counted, queue_table, unfinished_failures
+    from rocksalt.workflows.queues import queue_table, unfinished_failures
+    from rocksalt.workflows.wording import as_typed, counted
 
     # Of what has finished since, so that no job seems to have left nothing.
     take_in(store, Console(quiet=True))
@@ -323,13 +357,17 @@ def _print_jobs(
     if jobs:
         out.print(queue_table(jobs, states, missing))
     failed = unfinished_failures(jobs, states)
-    _print_failed(out, failed, "run them again with 'rocksalt submit ... --retry-failed'")
-    _print_missing(out, jobs, missing)
+    retry = as_typed("submit", "CAMPAIGN", **submit_it, retry_failed=True)
+    _print_failed(out, failed, f"run them again with '{retry}'")
+    _print_missing(out, jobs, missing, as_typed("submit", "CAMPAIGN", **submit_it))
 
 
-def _print_missing(out: Console, jobs: Sequence[QueuedJob], missing: Collection[str]) -> None:
+def _print_missing(
+    out: Console, jobs: Sequence[QueuedJob], missing: Collection[str], remedy: str
+) -> None:
     """Say what neither the store nor the queue has."""
-    from rocksalt.workflows.queues import counted, listed, without_results
+    from rocksalt.workflows.queues import without_results
+    from rocksalt.workflows.wording import counted, listed
 
     if not missing:
         return
@@ -342,7 +380,7 @@ def _print_missing(out: Console, jobs: Sequence[QueuedJob], missing: Collection[
     elsewhere = "; if workers write elsewhere, correct their store first" if empty else ""
     out.print(
         f"missing: {counted(len(missing), 'calculation')} neither in the store nor in the queue"
-        f"{of_jobs}: 'rocksalt submit ...' submits them{elsewhere}",
+        f"{of_jobs}: '{remedy}' submits them{elsewhere}",
         soft_wrap=True,
     )
 

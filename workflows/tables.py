@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rocksalt.stores.documents import CandidateDoc, RankingDoc
+from rocksalt.stores.electronic_documents import ElectronicStructureDoc
 from rocksalt.stores.triage_documents import TriageDoc
 
 MARKS = {"mixes": "✓", "separates": "✗", "undecided": "?", None: "–"}
@@ -59,13 +60,19 @@ _CSV_COLUMNS = (
 )
 
 
-def ranking_json(ranking: RankingDoc, triage: TriageDoc | None = None) -> str:
+def ranking_json(
+    ranking: RankingDoc,
+    triage: TriageDoc | None = None,
+    electronic: Sequence[ElectronicStructureDoc] = (),
+) -> str:
     """Return the ranking as one JSON object; numbers by engine, null for what was not computed.
 
     Parameters
     ----------
     triage
         Of a campaign that has one: who went to the engine that decides, under the key 'triage'.
+    electronic
+        Of a campaign with that stage, under the key 'electronic_structure'.
     """
     dumped = ranking.model_dump(mode="json")
     return json.dumps(
@@ -78,6 +85,11 @@ def ranking_json(ranking: RankingDoc, triage: TriageDoc | None = None) -> str:
             "rules": dumped["rules"],
             "candidates": [{k: c[k] for k in _CONTRACT} for c in dumped["candidates"]],
             **({"triage": triage.model_dump(mode="json")} if triage else {}),
+            **(
+                {"electronic_structure": [d.model_dump(mode="json") for d in electronic]}
+                if electronic
+                else {}
+            ),
         },
         indent=2,
         ensure_ascii=False,
@@ -139,7 +151,7 @@ def ranking_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableTy
     reasons
         Write every reason under the table.
     """
-    table = _plain_table()
+    table = plain_table()
     table.add_column("#", justify="right")
     table.add_column("M", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -164,7 +176,7 @@ def ranking_table(ranking: RankingDoc, *, reasons: bool = False) -> RenderableTy
     return Group(*parts, *_remarks(ranking, reasons=reasons))
 
 
-def _plain_table() -> Table:
+def plain_table() -> Table:
     """Return an empty table with a rule under its headings and nothing around it."""
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
 
@@ -179,7 +191,7 @@ def formation_table(ranking: RankingDoc, *, reasons: bool = False) -> Renderable
     reasons
         Write every reason under the table.
     """
-    table = _plain_table()
+    table = plain_table()
     table.add_column("#", justify="right")
     table.add_column("M", no_wrap=True)
     table.add_column("stays\noxidised", no_wrap=True)
@@ -305,7 +317,7 @@ def short_reason(candidate: CandidateDoc) -> str:
 
 def triage_table(triage: TriageDoc) -> RenderableType:
     """Return who went to the engine that decides, who did not, and the engines' agreement."""
-    table = _plain_table()
+    table = plain_table()
     table.add_column("M", no_wrap=True)
     table.add_column("before", no_wrap=True)
     table.add_column("after", no_wrap=True)
@@ -329,7 +341,7 @@ def triage_table(triage: TriageDoc) -> RenderableType:
         Text(f"{triage.decide} has taken {triage.spent_cpu_hours:.2f} CPU h{budget}.", style="dim"),
     ]
     if triage.agreement:
-        errors = _plain_table()
+        errors = plain_table()
         errors.add_column(f"against\n{triage.decide}", no_wrap=True)
         errors.add_column("quantity", no_wrap=True)
         for heading in ("values", "mean\nerror", "mean\nabsolute", "largest", "rank\ncorr."):

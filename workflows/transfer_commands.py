@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rocksalt.workflows.command_parts import console, open_job_store, say
+from rocksalt.workflows.wording import counted
+
 if TYPE_CHECKING:
     from rocksalt.stores.transfer import Transfer
 
@@ -29,10 +32,9 @@ def export_command(
     Example: rocksalt export quickstart.jsonl.gz quickstart --store results.sqlite
     """
     from rocksalt.stores.transfer import export_records
-    from rocksalt.workflows.cli import _open
 
-    done = export_records(_open(store, exists=True), file, names or (), overwrite=force)
-    _say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB): {_counts(done)}")
+    done = export_records(open_job_store(store, exists=True), file, names or (), overwrite=force)
+    say(console(), f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB): {_counts(done)}")
 
 
 def import_command(
@@ -50,19 +52,16 @@ def import_command(
     Example: rocksalt import quickstart.jsonl.gz --store mongodb://localhost/rocksalt
     """
     from rocksalt.stores.transfer import check_file, import_records
-    from rocksalt.workflows.cli import _open
 
     check_file(file)  # or a wrong name would leave an empty store behind
-    done = import_records(_open(store, exists=False), file, replace=replace)
-    _say(f"read {file}: {_counts(done)}, {done.n_stored} of them new")
+    done = import_records(open_job_store(store, exists=False), file, replace=replace)
+    say(console(), f"read {file}: {_counts(done)}, {done.n_stored} of them new")
 
 
 def _counts(done: Transfer) -> str:
-    campaigns = f"campaigns {', '.join(done.campaigns)}" if done.campaigns else "no campaign"
-    return f"{campaigns}, {done.n_records} records, {done.n_blobs} large objects"
-
-
-def _say(line: str) -> None:
-    from rocksalt.workflows.cli import console
-
-    console().print(line, soft_wrap=True)
+    campaigns = "no campaign"
+    if done.campaigns:
+        plural = "s" if len(done.campaigns) > 1 else ""
+        campaigns = f"campaign{plural} {', '.join(done.campaigns)}"
+    records, blobs = counted(done.n_records, "record"), counted(done.n_blobs, "large object")
+    return f"{campaigns}, {records}, {blobs}"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from jobflow import JobStore
 
 from rocksalt.screening.calibration import agreement
 from rocksalt.screening.triage import Choice, Standing, triage
-from rocksalt.stores.documents import CalculationDoc, FormationEnergyDoc, MixingDoc, RankingDoc
+from rocksalt.stores.documents import FormationEnergyDoc, MixingDoc, RankingDoc
 from rocksalt.stores.records import load_document, load_summaries, save
 from rocksalt.stores.triage_documents import EngineAgreement, TriageChoice, TriageDoc
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from rocksalt.stores.calculation_documents import CalculationDoc
 
 _STAYS_OXIDISED = "stays oxidised"
 

@@ -252,8 +252,8 @@ def _neware(path: str | Path) -> CyclerTable:
         current_a=frame["Current(mA)"].to_numpy(dtype=float) / 1000,
         cycle=frame["Cycle"].to_numpy(dtype=float),
         net_charge_ah=(
-            _grown(frame["Charge_Capacity(mAh)"].to_numpy(dtype=float))
-            - _grown(frame["Discharge_Capacity(mAh)"].to_numpy(dtype=float))
+            grown(frame["Charge_Capacity(mAh)"].to_numpy(dtype=float))
+            - grown(frame["Discharge_Capacity(mAh)"].to_numpy(dtype=float))
         )
         / 1000,
     )
@@ -281,7 +281,7 @@ def _read_with(read: Callable[[], Any], path: str | Path, what: str) -> Any:
     return data
 
 
-def _grown(capacity: Array) -> Array:
+def grown(capacity: Array) -> Array:
     """Return the running total of a capacity column that a cycler sets to zero at each step."""
     finite = np.isfinite(capacity)
     known = capacity[finite]
@@ -319,8 +319,8 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
         voltage_v=_numbers([row[at["voltage"]] for row in rows]),
         current_a=_numbers([row[at["current"]] for row in rows]) * sign,
         cycle=_numbers([row[head.index(counter)] for row in rows]) if counter in head else None,
-        net_charge_ah=_grown(np.where(sign > 0, capacity, 0))
-        - _grown(np.where(sign < 0, capacity, 0)),
+        net_charge_ah=grown(np.where(sign > 0, capacity, 0))
+        - grown(np.where(sign < 0, capacity, 0)),
     )
 
 
@@ -385,7 +385,7 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
     sign = 1.0 if options.positive_current == "charge" else -1.0
     count = None
     if "charging_ah" in columns and "discharging_ah" in columns:
-        count = _grown(columns["charging_ah"]) - _grown(columns["discharging_ah"])
+        count = grown(columns["charging_ah"]) - grown(columns["discharging_ah"])
     elif "net_ah" in columns:
         count = columns["net_ah"] * sign
     return CyclerTable(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.columns import read_text
-from rocksalt.analysis.readers.cycler import COLUMNS, CyclerTable, _grown, checked, net_charge
+from rocksalt.analysis.readers.cycler import COLUMNS, CyclerTable, checked, grown, net_charge
 
 RATES: dict[str, tuple[float, bool]] = {
     f"{amount}mol/{time}{per_gram}": (size / seconds, bool(per_gram))
@@ -207,7 +207,7 @@ def _checked(
     if "net_ah" in rows:
         counted = sign * rows["net_ah"]
     elif "charging_ah" in rows:
-        counted = _grown(rows["charging_ah"]) - _grown(
+        counted = grown(rows["charging_ah"]) - grown(
             rows.get("discharging_ah", np.zeros(finite.sum()))
         )
     # the checks of a cycler's table are those of this one

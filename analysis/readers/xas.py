@@ -1,4 +1,4 @@
-"""X-ray absorption spectra (XDI, .xmu, labelled or two-column text) and stacks of X-ray images."""
+"""X-ray absorption spectra (XDI, .xmu, text, Athena projects) and stacks of X-ray images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
+from rocksalt.analysis.readers.athena import choose_group, is_project, read_project
 from rocksalt.analysis.readers.columns import numbers_of, read_text
 
 _XDI_FIELD = re.compile(r"#\s*([A-Za-z]\w*\.\w+)\s*:\s*(.*?)\s*$")
@@ -80,8 +81,14 @@ def check_energies(energy_ev: Array, name: str) -> None:
         )
 
 
-def read_spectrum(path: str | Path, *, column: str | None = None) -> Spectrum:
-    """Return the spectrum of a text file.
+def read_spectrum(
+    path: str | Path,
+    *,
+    column: str | None = None,
+    group: str | None = None,
+    or_only: bool = False,
+) -> Spectrum:
+    """Return the spectrum of a text file or of a group of an Athena project.
 
     Labels come from XDI's ``Column.N`` fields or from the last comment line with one word for each
     column. By labels, the absorption is a column ``mutrans``, ``xmu``, ``norm``, ``tey``, ``pfy`` ...,
@@ -94,17 +101,20 @@ def read_spectrum(path: str | Path, *, column: str | None = None) -> Spectrum:
         The file.
     column
         Label or number (from 1) of the column that is the absorption, where it cannot be told.
+    group
+        Label of the group of an Athena project, where there are several. Its energies are with the
+        shift that Athena adds, and its reference channel is that of the group it names.
+    or_only
+        Take the only group of a project whatever its label is.
 
     Raises
     ------
     MeasurementError
         For a file that cannot be read, without an absorption, or whose energies do not rise.
     """
+    if is_project(Path(path)):
+        return _of_project(Path(path), group, or_only=or_only)
     text = read_text(path)
-    if text.startswith("\x1f"):
-        raise MeasurementError(
-            f"{path}: a packed file, perhaps an Athena project: save the group from Athena as mu(E)"
-        )
     table = numbers_of(text, path)
     header = _xdi_fields(text)
     labels, units = _labels(text, header, table.shape[1])
@@ -117,6 +127,23 @@ def read_spectrum(path: str | Path, *, column: str | None = None) -> Spectrum:
         _reference(columns),
         header,
     )
+
+
+def _of_project(path: Path, label: str | None, *, or_only: bool) -> Spectrum:
+    groups = read_project(path)
+    chosen = choose_group(groups, label, path, or_only=or_only)
+    foil = next((each for each in groups if each.name == chosen.reference), None)
+    reference = None
+    if foil is not None and np.array_equal(foil.energy_ev, chosen.energy_ev):
+        reference = foil.absorption
+    # capital first, as in 'Mn' and 'L3', whichever way the project writes them
+    header = {
+        f"element.{key}": chosen.parameters[name].capitalize()
+        for key, name in (("symbol", "bkg_z"), ("edge", "fft_edge"))
+        if chosen.parameters.get(name)
+    }
+    name = f"{path}, group {chosen.label!r}"
+    return Spectrum(name, chosen.energy_ev, chosen.absorption, reference, header)
 
 
 def _xdi_fields(text: str) -> dict[str, str]:

@@ -22,9 +22,16 @@ TECHNIQUES: dict[str, str] = {
     "gitt": "gitt",
     "cv": "cv",
     "eis": "eis",
+    "geis": "geis",
+    "dems": "dems",
     "xanes": "xanes",
     "soft-xas": "soft_xas",
     "txm": "txm",
+    "xrd": "xrd",
+    "eels": "eels",
+    "xps": "xps",
+    "raman": "raman",
+    "tof-sims": "tof_sims",
 }
 """Module of each technique, by the word that users type."""
 

@@ -24,6 +24,10 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str | None = Field(None, description="label or number of the yield's column (TEY, PFY)")
+    group: str | None = Field(
+        None,
+        description="label of the sample's group in an Athena project; a reference's is its name",
+    )
     shift_ev: float = Field(0.0, description="added to the sample's energies")
     scale: Literal["area", "maximum"] = Field("area", description="what is made one")
     scale_window_ev: Range | None = Field(
@@ -62,7 +66,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         raise MeasurementError(
             f"{file}: a yield spectrum says nothing alone: give references, or minus"
         )
-    spectrum = read_spectrum(file, column=options.column)
+    spectrum = read_spectrum(file, column=options.column, group=options.group)
     energy = spectrum.energy_ev + options.shift_ev
     whole = options.scale_window_ev or (float(energy[0]), float(energy[-1]))
     values = _scaled(spectrum, energy, whole, options)
@@ -88,9 +92,11 @@ def _scaled(spectrum: Spectrum, energy: Array, window: Range, options: Options) 
     )
 
 
-def _other(path: Path, window: Range, options: Options) -> tuple[Array, Array]:
+def _other(
+    path: Path, window: Range, options: Options, group: str | None = None
+) -> tuple[Array, Array]:
     """Return energies and scaled values of a reference; its columns are told by their labels."""
-    spectrum = read_spectrum(path)
+    spectrum = read_spectrum(path, group=group, or_only=True)
     return spectrum.energy_ev, _scaled(spectrum, spectrum.energy_ev, window, options)
 
 
@@ -98,7 +104,7 @@ def _add_combination(
     analysis: Analysis, energy: Array, values: Array, whole: Range, options: Options
 ) -> None:
     window = options.window_ev or whole
-    others = {n: _other(path, whole, options) for n, path in options.references.items()}
+    others = {n: _other(path, whole, options, n) for n, path in options.references.items()}
     inside, references = reference_matrix(energy, window, others)
     data, names = values[inside], list(others)
     fit = fit_combination(data, references, names, resamples=options.resamples, seed=options.seed)

@@ -47,6 +47,10 @@ class Options(BaseModel):
         None, gt=0, description="E0, from which ranges count; by default the tabulated edge"
     )
     column: str | None = Field(None, description="label or number of the sample's column")
+    group: str | None = Field(
+        None,
+        description="label of the sample's group in an Athena project; a reference's is its name",
+    )
     shift_ev: float | None = Field(
         None,
         description="added to the sample's energies; the references are then taken as they are",
@@ -85,7 +89,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     MeasurementError
         For files that cannot be used, ranges that are not covered, or references without valence.
     """
-    spectrum = read_spectrum(file, column=options.column)
+    spectrum = read_spectrum(file, column=options.column, group=options.group)
     e0 = options.edge_ev or edge_energy_ev(options.edge or _edge_in(spectrum))
     if options.shift_ev is not None:
         spectrum = replace(spectrum, energy_ev=spectrum.energy_ev + options.shift_ev)
@@ -153,7 +157,10 @@ def _add_edge(analysis: Analysis, normal: Normalised, name: str, options: Option
 def _add_combination(
     analysis: Analysis, spectrum: Spectrum, normal: Normalised, options: Options
 ) -> None:
-    read = {name: read_spectrum(path) for name, path in options.references.items()}
+    read = {
+        name: read_spectrum(path, group=name, or_only=True)
+        for name, path in options.references.items()
+    }
     shifts = _shifts(spectrum, read, normal.e0_ev, options, analysis.remarks)
     window = (normal.e0_ev + options.window_ev[0], normal.e0_ev + options.window_ev[1])
     energy, (own, *theirs) = _on_common_energies(spectrum, read, shifts, window)
@@ -260,6 +267,8 @@ def add_fit(
 ) -> None:
     """Put a linear combination into an analysis: fractions, goodness, valence, ranked subsets.
 
+    The analysis holds ``fit_references``, the columns that were fitted, already.
+
     Raises
     ------
     MeasurementError
@@ -273,6 +282,10 @@ def add_fit(
         analysis.values["mean_valence"] = Quantity(*mean_valence(fit, valences), "1")
     analysis.arrays["fit_data"] = data
     analysis.arrays["fit"] = fit.fitted
+    references = analysis.arrays["fit_references"]
+    analysis.arrays["fit_uncertainty"] = np.sqrt(
+        np.einsum("ij,jk,ik->i", references, fit.covariance, references).clip(min=0)
+    )
     analysis.arrays["subset_fractions"] = np.array([s.fractions for s in subsets])
     analysis.arrays["subset_r_factor"] = np.array([s.r_factor for s in subsets])
     analysis.arrays["subset_reduced_square"] = np.array([s.reduced_square for s in subsets])

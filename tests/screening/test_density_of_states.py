@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from rocksalt.screening.density_of_states import band_edges, orbital_shares
+from rocksalt.screening.density_of_states import (
+    TAIL_WIDTHS,
+    band_edges,
+    broadened_densities,
+    orbital_shares,
+    states_in_window,
+)
 from rocksalt.screening.errors import RocksaltError
 
 
@@ -72,9 +78,64 @@ def test_broadened_levels_are_counted_whole():
     assert both["O-p"] == pytest.approx(0.5, abs=2e-3)
 
 
+def test_a_level_is_a_gaussian():
+    energies = np.linspace(-1, 1, 401)
+    levels = np.array([[[0.2]], [[-0.3]]])
+    found = broadened_densities(energies, levels, [1.0], {"O-p": [[[0.25]], [[1.0]]]}, 0.1)
+    assert found["O-p"][0] == pytest.approx(0.25 * norm.pdf(energies, 0.2, 0.1), abs=1e-12)
+    assert found["O-p"][1] == pytest.approx(norm.pdf(energies, -0.3, 0.1), abs=1e-12)
+
+
+@given(st.integers(0, 1000), st.sampled_from([1, 2]))
+def test_all_states_are_there_once(seed, n_spins):
+    rng = np.random.default_rng(seed)
+    levels = rng.uniform(-1, 1, size=(n_spins, 3, 4))
+    weights = rng.uniform(0.1, 1, size=3)
+    share = rng.uniform(size=levels.shape)
+    energies = np.linspace(-3, 3, 1201)
+    projections = {"O-p": share, "Mn-d": 1 - share, "total": np.ones_like(levels)}
+    found = broadened_densities(energies, levels, weights, projections, 0.1)
+    total = found["total"].sum(axis=0)
+    assert np.trapezoid(total, energies) == pytest.approx(8.0)  # four bands of two electrons each
+    assert found["O-p"] + found["Mn-d"] == pytest.approx(found["total"])
+    by_hand = 2 / n_spins * np.einsum("k,skb->", weights / weights.sum(), share)
+    assert np.trapezoid(found["O-p"].sum(axis=0), energies) == pytest.approx(by_hand)
+
+
+def test_a_flat_band_is_counted_by_its_share_in_the_window():
+    # 1000 levels evenly over 4 eV below the edge: a quarter of them lie within 1 eV
+    levels = -4 * (np.arange(1000) + 0.5)[None, None, :] / 1000
+    energies = np.linspace(-5, 1, 3001)
+    found = broadened_densities(energies, levels, [1.0], {"O-p": np.ones_like(levels)}, 0.05)
+    counted = states_in_window(energies, {"O-p": found["O-p"][0]}, 0.0, 1.0, 0.05)
+    assert counted["O-p"] == pytest.approx(2 * 250, rel=1e-3)
+    half = states_in_window(energies, {"O-p": found["O-p"][0]}, 0.0, 0.5, 0.05)
+    assert half["O-p"] == pytest.approx(2 * 125, rel=1e-3)
+
+
+def test_the_tail_above_the_edge_is_enough():
+    energies = np.linspace(-2, 2, 8001)
+    level = norm.pdf(energies, 0, 0.05)
+    (counted,) = states_in_window(energies, {"O-p": level}, 0.0, 1.0, 0.05).values()
+    assert counted == pytest.approx(norm.cdf(TAIL_WIDTHS), abs=1e-6)
+    assert counted > 0.9999
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (
+            lambda: broadened_densities([0.0], [[[0.0]]], [1.0], {"O-p": [[[1.0]]]}, 0.0),
+            "give a positive one",
+        ),
+        (
+            lambda: broadened_densities([0.0], [[[0.0]]], [1.0, 1.0], {"O-p": [[[1.0]]]}, 0.1),
+            "k-point weights of shape",
+        ),
+        (
+            lambda: broadened_densities([0.0], [[[0.0]]], [1.0], {"O-p": [[1.0]]}, 0.1),
+            "projections on O-p of shape",
+        ),
         (lambda: band_edges([1.0], 0.0), "spins, k-points and bands"),
         (lambda: band_edges([[[1.0]]], 0.0), "no eigenvalue lies below"),
         (lambda: band_edges([[[np.nan]]], 0.0), "not a finite number"),

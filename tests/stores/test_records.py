@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.documents import CalculationDoc, RunDoc, utc_now
+from rocksalt.stores.calculation_documents import CalculationDoc
+from rocksalt.stores.documents import RunDoc, utc_now
 from rocksalt.stores.records import (
     BATCH,
     calculation_record,

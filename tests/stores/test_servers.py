@@ -26,7 +26,8 @@ from rocksalt.stores.records import (
     load_states,
     load_summaries,
 )
-from rocksalt.workflows.run import run_campaign, stored_results
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stored import stored_results
 
 from .conftest import KINDS, PASSWORD, secantus
 

@@ -19,7 +19,8 @@ from rocksalt.stores import transfer
 from rocksalt.stores.documents import SCHEMA_VERSION
 from rocksalt.stores.records import campaign_names, load_document, save_many
 from rocksalt.stores.transfer import export_records, import_records
-from rocksalt.workflows.run import run_campaign, stored_results
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stored import stored_results
 
 from .conftest import KINDS
 
@@ -295,7 +296,7 @@ def test_the_commands(cli, finished_file, tmp_path):
     answer = cli("export", "all.jsonl.gz", "--store", store)
     assert answer.code == 0
     assert answer.out.startswith("wrote all.jsonl.gz (0.")
-    assert "campaigns small, " in answer.out
+    assert "campaign small, " in answer.out
     assert [p.name for p in tmp_path.iterdir() if "part" in p.name] == []
     answer = cli("export", "all.jsonl.gz", "--store", store)
     assert answer.code == 2

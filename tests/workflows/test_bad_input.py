@@ -42,6 +42,15 @@ BAD_CAMPAIGNS = {
     "no engines": (changed("[mock]", "[]"), ["engines", "the list is empty"]),
     "nothing after the key": (changed("[Mg, Ti]", ""), ["dopants", "valid list"]),
     "only the host": (changed("[Mg, Ti]", "[Mn]"), ["dopants", "nothing but the host", "add a"]),
+    "element in lower case": (changed("[Mg, Ti]", "[mg, Ti]"), ["'mg'", "did you mean 'Mg'?"]),
+    "two elements in one": (
+        changed("[Mg, Ti]", "'mg, Ti'"),
+        ["dopants: 'mg, Ti'", "these are 2; give one, or a list like [Mg, Ti]"],
+    ),
+    "fraction in percent": (
+        GOOD + "fractions: [0.5, 25]\n",
+        ["25 is outside (0, 1)", "for 25 % write 0.25"],
+    ),
     "fraction 0": (GOOD + "fractions: [0]\n", ["fractions", "0 is outside (0, 1)"]),
     "fraction 1": (GOOD + "fractions: [0.5, 1]\n", ["fractions", "1 is outside (0, 1)"]),
     "fraction 1.5": (GOOD + "fractions: [1.5]\n", ["fractions", "1.5 is outside (0, 1)"]),
@@ -129,7 +138,7 @@ BAD_CAMPAIGNS = {
     ),
     "no layered cell": (
         GOOD.replace("sqs: 0", "sqs: 0, layered: 3"),
-        ["supercell.layered: 3 Li in the metal layer: choose one of [2, 4, 8]"],
+        ["supercell.layered: 3 Li in the metal layer: choose one of [1, 2, 4, 8]"],
     ),
     "no such layered oxide": (
         GOOD.replace("[Mn]", "[Mg]") + "stages: [lithium-deficient]\n",
@@ -280,6 +289,11 @@ BAD_QUERIES = {
     "state": (["--state", "finished"], ["--state 'finished'", "done, failed"]),
     "dopant": (["--dopant", "Xx"], ["'Xx' is not an element"]),
     "host": (["--host", "Oxygen"], ["'Oxygen' is not an element"]),
+    "lower case": (["--host", "mn"], ["'mn' is not an element", "did you mean 'Mn'?"]),
+    "percent": (
+        ["--dopant", "Ti", "--fraction", "25"],
+        ["--fraction 25 is outside 0 to 1; for 25 % write 0.25"],
+    ),
     "formula": (["--formula", "Mn(O"], ["--formula 'Mn(O' is not a formula"]),
     "campaign": (["--campaign", "smal"], ["'smal' is not in this store", "'small'"]),
 }

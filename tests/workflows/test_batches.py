@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rocksalt.stores.documents import CalculationBatchDoc
+from rocksalt.stores.calculation_documents import CalculationBatchDoc
 from rocksalt.workflows.batches import batch_flows, batch_job, pack
-from rocksalt.workflows.campaign import STAGE_OF_ROLE
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.queues import (
     QueuedJob,
@@ -19,6 +18,7 @@ from rocksalt.workflows.queues import (
     unfinished_failures,
     without_results,
 )
+from rocksalt.workflows.stages import STAGE_OF_ROLE
 
 
 @pytest.fixture(scope="module")

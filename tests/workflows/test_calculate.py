@@ -8,7 +8,7 @@ from pymatgen.core import Lattice, Structure
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import structure_fingerprint
-from rocksalt.stores.documents import CalculationDoc
+from rocksalt.stores.calculation_documents import CalculationDoc
 from rocksalt.workflows import calculate as module
 from rocksalt.workflows.calculate import calculate, has_oxygen_dimer
 from rocksalt.workflows.calculation import Calculation

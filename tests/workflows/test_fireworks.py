@@ -152,8 +152,10 @@ def test_a_crashed_job_is_told_with_its_cause_and_run_again_when_asked(
         f"failed: 2 jobs 3, 4 (rock-salt {NO_ENGINE}): RocksaltError: engine '{NO_ENGINE}' needs the "
         "package mace-torch: pip install mace-torch"
     ) in status.out
-    assert "--retry-failed" in status.out
+    place = f"--manager fireworks --store {cluster.address} --launchpad {cluster.file}"
+    assert f"'rocksalt submit CAMPAIGN {place} --retry-failed'" in status.out
     plain = cli("submit", crashing, *cluster.options)
+    assert f"'rocksalt submit {crashing} {place} --retry-failed'" in plain.err
     assert "24 in the queue, 0 submitted" in plain.out
     assert "failed: 2 jobs 3, 4" in plain.err
     assert cluster.states() == {"COMPLETED": 2, "FIZZLED": 2}

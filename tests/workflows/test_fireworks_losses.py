@@ -90,7 +90,8 @@ def test_what_a_completed_job_left_out_is_computed_once_more(
     status = cli("status", "--store", cluster.address)
     assert (
         f"missing: {n_lost} calculations neither in the store nor in the queue (1 job completed "
-        "without results: 2): 'rocksalt submit ...' submits them"
+        "without results: 2): 'rocksalt submit CAMPAIGN --manager fireworks --store "
+        f"{cluster.address} --launchpad {cluster.file}' submits them"
     ) in status.out
     assert "rock-salt mock 5 0 0 0 5 1" in " ".join(status.out.split())
     before = calculations_in(results(), times=True)

@@ -10,7 +10,8 @@ from rocksalt.workflows import harvest as module
 from rocksalt.workflows.batches import batch_flows, pack
 from rocksalt.workflows.harvest import harvest
 from rocksalt.workflows.plan import make_plan
-from rocksalt.workflows.run import run_campaign, save_campaign
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stored import save_campaign
 
 pytestmark = [
     # jobflow changes the working directory through a function of monty that is going away

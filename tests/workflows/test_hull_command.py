@@ -206,6 +206,8 @@ BAD = {
     "cations outside": (SYSTEM, ["--cations", "Ru:1"], ["--cations: Ru is outside the system"]),
     "cations of oxygen": (SYSTEM, ["--cations", "Mn:1,O:1"], ["--cations: oxygen is not a cat"]),
     "cations of no element": (SYSTEM, ["--cations", "Xx:1"], ["'Xx:1': 'Xx' is not an element"]),
+    "cations in lower case": (SYSTEM, ["--cations", "mn:1"], ["'mn' is", "did you mean 'Mn'?"]),
+    "cations with =": (SYSTEM, ["--cations", "Mn=1"], ["'Mn=1' is not", "write it as Mn:1"]),
     "cations twice": (SYSTEM, ["--cations", "Mn:1,Mn:2"], ["Mn is given twice"]),
     "cations of none": (SYSTEM, ["--cations", "Mn:0"], ["'Mn:0' is not understood: write it as"]),
     "cations of nan": (SYSTEM, ["--cations", "Mn:nan"], ["'Mn:nan' is not understood"]),

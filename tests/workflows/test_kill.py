@@ -26,7 +26,7 @@ LARGE = {
 }
 PATIENCE_S = 120
 RANDOM = random.Random(11)
-MOMENTS = [(n, 0) for n in (1, 2, 4)]  # while it imports, plans, starts its workers
+MOMENTS = [(n, 0) for n in (1, 3, 5)]  # while it imports, starts a server of workers, workers
 MOMENTS += [(1, RANDOM.randrange(7 * n + 1, 7 * n + 8)) for n in range(7)]
 """Processes and results that are there when a run is killed."""
 
@@ -168,14 +168,14 @@ def test_a_run_that_is_asked_to_stop(
 ):
     wanted, _ = undisturbed
     with started() as process:
-        wait_for(lambda: len(session_of(process.pid)) >= 4, "two workers")
+        wait_for(lambda: len(session_of(process.pid)) >= 5, "two workers")
         wait_for(lambda: n_stored() >= n_before, "results")
         os.killpg(process.pid, signum)  # as a terminal does: to every process
         assert process.wait(PATIENCE_S) == 130
         wait_for_the_end_of_all(process)
     said = (tmp_path / "stderr").read_text()
     assert "stopping after the calculations that are running" in said
-    assert "stopped: go on with 'rocksalt run " in said
+    assert f"stopped: go on with 'rocksalt run {tmp_path}/small.yaml --workers 2'" in said
     assert "Traceback" not in said
     assert ", 0 failed," in said
     store = open_store(tmp_path / "results.sqlite")

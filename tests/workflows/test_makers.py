@@ -9,7 +9,8 @@ from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.prototypes import rock_salt
-from rocksalt.stores.documents import CalculationDoc, RankingDoc
+from rocksalt.stores.calculation_documents import CalculationDoc
+from rocksalt.stores.documents import RankingDoc
 from rocksalt.stores.sqlite import SQLiteStore
 from rocksalt.workflows.makers import RelaxMaker, ScreenMaker
 from rocksalt.workflows.plan import make_plan

@@ -22,9 +22,9 @@ from rocksalt.screening.prototypes import element_starts
 from rocksalt.screening.vacancies import Preparation, distinct_near, distinct_oxygens
 from rocksalt.workflows import plan_stages
 from rocksalt.workflows.calculation import Calculation
-from rocksalt.workflows.campaign import STAGES
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.plan_stages import chemical_systems, layered_dopants
+from rocksalt.workflows.stages import STAGES
 from rocksalt.workflows.user_phases import UserPhases
 
 ALL = list(STAGES[1:])

@@ -206,8 +206,11 @@ def test_never_ends_above_its_start() -> None:
     """Forces that lead uphill: an error, not a result."""
     start = two_atoms()
     uphill = Analytic(start.positions.copy(), lambda u: -4 * (u**2).sum(), lambda u: -8.0 * u)
+    settings = RelaxationSettings(relax_cell=False, rattle_angstrom=0.1)
     with pytest.raises(CalculationError, match="eV above a point on its way"):
-        relax(start, uphill, RelaxationSettings(relax_cell=False, rattle_angstrom=0.1))
+        relax(start, uphill, settings)
+    within_noise = relax(start, uphill, settings, noise_ev_per_atom=1.0)
+    assert within_noise.max_force < settings.fmax
 
 
 def test_long_ways_are_walked_in_short_steps() -> None:

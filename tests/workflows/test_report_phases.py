@@ -13,7 +13,8 @@ from rocksalt.workflows.derive import Derived
 from rocksalt.workflows.figure_style import signed
 from rocksalt.workflows.report import build_report
 from rocksalt.workflows.report_phases import criteria_line, missing_phases
-from rocksalt.workflows.run import run_campaign, stored_results
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stored import stored_results
 
 STAGES = ["rock-salt", "hull", "lithium-deficient", "oxygen-vacancy"]
 VOID = {"meta", "br", "hr"}

@@ -15,10 +15,12 @@ import pytest
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import RunDoc, utc_now
 from rocksalt.stores.records import load_document, load_ranking, save
+from rocksalt.stores.runs import live_runs
 from rocksalt.workflows import run as run_module
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.plan import make_plan
-from rocksalt.workflows.run import live_runs, run_campaign, save_campaign, stored_results
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stored import save_campaign, stored_results
 
 MADE_UP = {"completed_at", "counts"}
 HERE = socket.gethostname()

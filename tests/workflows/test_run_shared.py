@@ -250,7 +250,7 @@ def start(tmp_path, campaign_file, address):
 
 
 def n_computed(process):
-    return int(re.search(r"(\d+) calculations done now", process.said())[1])
+    return int(re.search(r"(\d+) calculations? done now", process.said())[1])
 
 
 def wait_for(condition, what):

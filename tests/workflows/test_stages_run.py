@@ -17,12 +17,13 @@ from rocksalt.stores.records import load_document, load_ranking
 from rocksalt.workflows import calculate as calculate_module
 from rocksalt.workflows import derive_phases, makers, plan_stages
 from rocksalt.workflows.calculate import calculate
-from rocksalt.workflows.campaign import STAGES
 from rocksalt.workflows.makers import ScreenMaker
 from rocksalt.workflows.plan import make_plan
-from rocksalt.workflows.run import run_campaign, stored_results
+from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.stages import STAGES
+from rocksalt.workflows.stored import stored_results
 
-KINDS = ("formation-energy", "mixing", "hull", "series", "vacancy")
+KINDS = ("formation-energy", "mixing", "hull", "series", "vacancy", "electronic-structure")
 ALL_STAGES = {
     "dopants": ["Ti"],
     "hosts": ["Mn"],
@@ -98,6 +99,7 @@ def test_every_stage_has_its_documents(whole):
             "vacancy-small-mock-Li1.5MnO3",
             "vacancy-small-mock-Li7Mn5O12",
             "vacancy-small-mock-Li2MnO3 with Ti",
+            "electronic-structure-small-mock-Mn",
         ]
     )
     (one,) = outcome.ranking.candidates
@@ -186,7 +188,7 @@ def test_what_a_larger_campaign_left_is_removed(staged, open_store, whole):
     run_campaign(staged(dopants=["Ti", "Mg"], strains_percent=[0.0]), store)
     run_campaign(staged(name="other", dopants=["Mg"], strains_percent=[0.0]), store)
     others = derived_in(store, "other")
-    assert len(derived_in(store)) == 11 + 2 + 2 + 1 + 1
+    assert len(derived_in(store)) == 12 + 2 + 2 + 1 + 1
     run_campaign(staged(), store)
     assert set(derived_in(store)) == set(derived_in(whole[1]))
     run_campaign(staged(stages=["rock-salt", "hull"]), store)

@@ -20,6 +20,7 @@ from ase import Atoms
 from pymatgen.core import Structure
 
 from rocksalt.screening.errors import CalculationError, RocksaltError
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings, ElectronicStates
 from rocksalt.workflows.dft.equation_of_state import (
     EquationOfState,
     find_minimum,
@@ -31,6 +32,7 @@ from rocksalt.workflows.dft.gpaw_parameters import (
     PROTOCOLS,
     parameters,
 )
+from rocksalt.workflows.dft.kpoints import k_mesh
 from rocksalt.workflows.dft.magnetism import magnetic_starts, order_of, spin_warning
 from rocksalt.workflows.dft.task import DftTask
 from rocksalt.workflows.relaxer import RelaxationResult, relax
@@ -40,6 +42,20 @@ HOPELESS_EV_PER_ATOM = 0.05
 
 ROUGH_EV_PER_ATOM = 0.002
 """Points that lie further off the fit of E(V) are said to."""
+
+CELL_NOISE_EV_PER_ATOM = 5e-4
+"""The number of plane waves changes with the cell, and the energy by steps: by 0.2 meV in hcp Ti."""
+
+BANDS_ABOVE_EV = 1.0
+"""Empty states are converged this far above the gap, or above the Fermi level of a metal."""
+
+SYMMETRY_TOLERANCE = 1e-5
+"""In fractions of the cell: a relaxed cell is that near to the symmetry that was put back."""
+
+PROJECTION = (
+    "squared overlap with the PAW projectors of an atom's bound states, in which a free atom's orbital "
+    "counts 1; not normalised, so that orbitals of neighbours overlap"
+)
 
 
 @dataclass
@@ -216,7 +232,9 @@ class _Attempt:
         return state
 
     def _by_filter(self, calculator: Any) -> _State:
-        relaxed = relax(self.atoms, calculator, self.task.relaxation)
+        relaxed = relax(
+            self.atoms, calculator, self.task.relaxation, noise_ev_per_atom=CELL_NOISE_EV_PER_ATOM
+        )
         self.atoms = relaxed.atoms
         self.atoms.calc = calculator
         state = self._state(relaxed.energies_ev, relaxed.optimizer)
@@ -297,9 +315,126 @@ def _with_moments(start: Structure) -> Atoms:
     )
 
 
+def electronic_states(
+    task: DftTask, protocol: str, settings: DensityOfStatesSettings
+) -> ElectronicStates:
+    """Compute the states of a structure as it is, on a k-mesh for its density of states.
+
+    Parameters
+    ----------
+    task
+        What to compute. Nothing moves.
+    protocol
+        As for `relax_dft`: that of the self-consistent field.
+    settings
+        The density of the mesh on which the states are then computed in the potential that was found.
+
+    Raises
+    ------
+    CalculationError
+        GPAW fails.
+
+    Notes
+    -----
+    Of several magnetic orders the one of lowest energy gives the states. Its mesh of states is the
+    protocol's where that is denser.
+    """
+    started = time.process_time()
+    lowest: tuple[_State, Any] | None = None
+    tried: dict[str, float] = {}
+    for order, start in magnetic_starts(task.structure, task.settings).items():
+        given = parameters(PROTOCOLS[protocol], task, start.lattice.matrix, is_cubic=False)
+        given["symmetry"] = {"tolerance": SYMMETRY_TOLERANCE}
+        with _calculation(task, f"{order}-field", given) as calculator:
+            atoms = _with_moments(start)
+            atoms.calc = calculator
+            energy = float(atoms.get_potential_energy())
+            state = _State(
+                atoms=atoms.copy(),
+                energy_ev=energy,
+                geometry_ev_per_atom=energy / len(atoms),
+                forces=np.array(atoms.get_forces()),
+                moments=np.array(calculator.get_magnetic_moments(), dtype=float),
+                total_moment=float(calculator.get_magnetic_moment()),
+                starts=list(start.site_properties["magmom"]),
+                parameters=given,
+                cell_parameters=None,
+                energies_ev=[energy],
+                optimizer="none",
+                files=_datasets(calculator),
+            )
+        said = spin_warning(start, state.starts, state.moments.tolist())
+        state.warnings += [said] if said else []
+        tried[order] = state.ev_per_atom
+        if lowest is None or state.ev_per_atom < lowest[0].ev_per_atom:
+            lowest = state, calculator
+    assert lowest is not None  # there is always a start
+    state, calculator = lowest
+    field_mesh = state.parameters["kpts"]["size"]
+    wanted = k_mesh(state.atoms.cell.array, settings.k_density)
+    mesh = [max(n) for n in zip(wanted, field_mesh, strict=True)]
+    with _logged(task, "states") as text:
+        fixed = calculator.fixed_density(
+            kpts={"size": mesh, "gamma": True},
+            convergence={
+                **state.parameters["convergence"],
+                "bands": f"CBM+{BANDS_ABOVE_EV}",
+            },
+            update_fermi_level=True,
+            txt=text,
+        )
+        levels, weights, projections = _levels(fixed, state.atoms)
+        fermi_ev = float(fixed.get_fermi_level())
+    method = _method(task, protocol, state)
+    method["energies_ev_per_atom"] = tried
+    relaxation = RelaxationResult(
+        atoms=state.atoms,
+        energy_ev=state.energy_ev,
+        forces=state.forces,
+        stress_gpa=None,
+        magmoms=state.moments,
+        energies_ev=state.energies_ev,
+        max_force=float(np.linalg.norm(state.forces, axis=1).max()),
+        converged=True,
+        n_evaluations=len(tried),
+        n_fallbacks=0,
+        optimizer="none",
+        cpu_s=time.process_time() - started,
+        method=method,
+        warnings=state.warnings,
+    )
+    return ElectronicStates(
+        relaxation, levels, weights, projections, fermi_ev, list(mesh), PROJECTION
+    )
+
+
+def _levels(calculator: Any, atoms: Atoms) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return levels (spins, k-points, bands), weights of k-points, and orbitals in the levels."""
+    from gpaw.dos import IBZWaveFunctions, get_projector_numbers
+
+    states = IBZWaveFunctions(calculator)
+    levels = np.array(states.eigenvalues())
+    found: dict[str, np.ndarray] = {}
+    for index, symbol in enumerate(atoms.get_chemical_symbols()):
+        for number, letter in enumerate("spdf"):
+            projectors = get_projector_numbers(calculator.setups[index], number)
+            if projectors:
+                weights = states.pdos_weights(index, projectors).transpose(2, 0, 1)
+                name = f"{symbol}-{letter}"
+                found[name] = found.get(name, np.zeros_like(levels)) + weights
+    return levels, np.array(states.weights()), found
+
+
 @contextmanager
 def _calculation(task: DftTask, name: str, given: dict[str, Any]) -> Iterator[Any]:
     """Give a calculator; whatever goes wrong becomes a CalculationError that names it."""
+    with _logged(task, name) as text:
+        yield _new_calculator(given, text)
+
+
+@contextmanager
+def _logged(task: DftTask, name: str) -> Iterator[TextIO]:
+    """Give a log; whatever goes wrong becomes a CalculationError that names it."""
     log = task.directory / f"{name}.txt"
     try:
         with warnings.catch_warnings():
@@ -307,7 +442,7 @@ def _calculation(task: DftTask, name: str, given: dict[str, Any]) -> Iterator[An
             warnings.filterwarnings("ignore", module="gpaw")
             # By lines, so that the last iterations are there when it is killed.
             with open(log, "w", encoding="utf-8", buffering=1) as text:
-                yield _new_calculator(given, text)
+                yield text
     except CalculationError as error:
         raise CalculationError(f"{error}{_last_words(log)}; log {log}") from error
     except RocksaltError:

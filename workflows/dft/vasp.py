@@ -14,6 +14,8 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from rocksalt.screening.errors import CalculationError, RocksaltError
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings, ElectronicStates
+from rocksalt.workflows.dft.kpoints import k_mesh
 from rocksalt.workflows.dft.magnetism import magnetic_starts, order_of, spin_warning
 from rocksalt.workflows.dft.settings import materials_project_u_ev
 from rocksalt.workflows.dft.task import DftTask
@@ -23,6 +25,13 @@ O2_MOMENT_MU_B = 2
 """The molecule's ground state is a triplet, whatever order is asked of the oxides."""
 
 KBAR_IN_GPA = 0.1
+
+STATES_WIDTH_EV = 0.05
+"""Gaussian smearing of a field whose states are wanted."""
+
+PROJECTION = (
+    "projection on spherical harmonics inside the PAW spheres (LORBIT = 11), not normalised"
+)
 
 INCAR_KEPT = (
     "ALGO", "EDIFF", "EDIFFG", "ENCUT", "GGA", "IBRION", "ISIF", "ISMEAR", "ISPIN", "LASPH", "LDAU",
@@ -58,9 +67,124 @@ def relax_dft(task: DftTask, protocol: str) -> RelaxationResult:
     MP2020 corrects for that. Any other U acts wherever its element is.
     """
     check_vasp()
-    states = [_computed(task, order, start) for order, start in _starts(task).items()]
+    states = [
+        _computed(task, order, start, vasp_maker(task, order))
+        for order, start in _starts(task).items()
+    ]
     lowest = min(states, key=lambda state: state.energy_ev_per_atom)
     return _result(task, protocol, lowest, states)
+
+
+def electronic_states(
+    task: DftTask, protocol: str, settings: DensityOfStatesSettings
+) -> ElectronicStates:
+    """Compute the states of a structure as it is, with VASP.
+
+    Parameters
+    ----------
+    task
+        What to compute. Nothing moves.
+    protocol
+        'mp', as for `relax_dft`.
+    settings
+        The density of the k-mesh, which is that of the self-consistent field too.
+
+    Raises
+    ------
+    RocksaltError, CalculationError
+        As `relax_dft` does.
+    """
+    from pymatgen.io.vasp import Vasprun
+
+    check_vasp()
+    found = [
+        _computed(task, order, start, states_maker(task, order, start, settings))
+        for order, start in _starts(task).items()
+    ]
+    lowest = min(found, key=lambda state: state.energy_ev_per_atom)
+    relaxation = _result(task, protocol, lowest, found)
+    folder = Path(relaxation.method["directory"])
+    try:
+        file = next(folder.glob("vasprun.xml*"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of POTCARs that are not beside it
+            run = Vasprun(file, parse_projected_eigen=True, parse_potcar_file=False)
+        # VASP's own may lie just below the highest occupied level.
+        fermi_ev = float(run.calculate_efermi())
+    except (StopIteration, ValueError, OSError, SyntaxError) as error:
+        raise CalculationError(
+            f"VASP left no vasprun.xml that can be read; log {folder}"
+        ) from error
+    levels, weights, projections = levels_of(run, lowest.end.output.structure)
+    return ElectronicStates(
+        relaxation,
+        levels,
+        weights,
+        projections,
+        fermi_ev,
+        relaxation.method["k_mesh"],
+        PROJECTION,
+    )
+
+
+def states_maker(
+    task: DftTask, order: str, start: Structure, settings: DensityOfStatesSettings
+) -> Any:
+    """Return atomate2's maker of the states of a task, an `MPGGAStaticMaker` with its updates.
+
+    Parameters
+    ----------
+    task
+        Structure and settings.
+    order
+        'nonmagnetic' computes without spin.
+    start
+        Structure of that order, which may be a larger cell than the task's.
+    settings
+        Density of the k-mesh.
+    """
+    from atomate2.vasp.jobs.mp import MPGGAStaticMaker
+    from atomate2.vasp.powerups import update_user_incar_settings, update_user_kpoints_settings
+    from pymatgen.io.vasp import Kpoints
+
+    mesh = k_mesh(start.lattice.matrix, settings.k_density)
+    # Tetrahedra leave levels as they are but occupy them by energies between k-points.
+    states = {"ISMEAR": 0, "SIGMA": STATES_WIDTH_EV, "LORBIT": 11, "LREAL": False}
+    maker = update_user_incar_settings(MPGGAStaticMaker(), {**_everywhere(task, order), **states})
+    return update_user_kpoints_settings(maker, Kpoints.gamma_automatic(mesh))
+
+
+def levels_of(
+    run: Any, structure: Structure
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Return levels (spins, k-points, bands), weights of k-points, and orbitals in the levels.
+
+    Parameters
+    ----------
+    run
+        pymatgen's `Vasprun` with projected eigenvalues.
+    structure
+        Its sites in VASP's order.
+
+    Raises
+    ------
+    CalculationError
+        When there are no projections.
+    """
+    if not run.projected_eigenvalues:
+        raise CalculationError("vasprun.xml holds no projections: LORBIT = 11 was not in force")
+    spins = sorted(run.eigenvalues, key=lambda spin: -int(spin.value))  # up first
+    levels = np.array([run.eigenvalues[spin][:, :, 0] for spin in spins])
+    projected = np.array([run.projected_eigenvalues[spin] for spin in spins])
+    found: dict[str, np.ndarray] = {}
+    for index, site in enumerate(structure):
+        for number, letter in enumerate("spdf"):
+            orbitals = projected[..., index, number**2 : (number + 1) ** 2]
+            if orbitals.shape[-1]:
+                name = f"{site.specie.symbol}-{letter}"
+                found[name] = found.get(name, np.zeros_like(levels)) + orbitals.sum(axis=-1)
+    weights = np.array(run.actual_kpoints_weights, dtype=float)
+    return levels, weights / weights.sum(), found
 
 
 @dataclass(frozen=True)
@@ -130,22 +254,27 @@ def vasp_maker(task: DftTask, order: str) -> Any:
     from atomate2.vasp.powerups import update_user_incar_settings, update_user_kpoints_settings
     from pymatgen.io.vasp import Kpoints
 
-    everywhere: dict[str, Any] = hubbard_updates(task)
-    if task.is_molecule:
-        everywhere |= {"ISMEAR": 0, "SIGMA": 0.01, "NUPDOWN": O2_MOMENT_MU_B}
-    elif order == "nonmagnetic":
-        everywhere["ISPIN"] = 1
-    if task.safer:  # what custodian does not try by itself: slower mixing from the start
-        everywhere |= {"ALGO": "Normal", "NELM": 200, "AMIX": 0.2, "BMIX": 1e-4}
-        everywhere |= {"AMIX_MAG": 0.4, "BMIX_MAG": 1e-4}
     relaxation: dict[str, Any] = {"EDIFFG": -task.relaxation.fmax}
     if not task.relaxation.relax_cell:
         relaxation["ISIF"] = 2
-    maker = update_user_incar_settings(MPGGADoubleRelaxStaticMaker(), everywhere)
+    maker = update_user_incar_settings(MPGGADoubleRelaxStaticMaker(), _everywhere(task, order))
     maker = update_user_incar_settings(maker, relaxation, class_filter=MPGGARelaxMaker)
     if task.is_molecule:
         maker = update_user_kpoints_settings(maker, Kpoints.gamma_automatic((1, 1, 1)))
     return maker
+
+
+def _everywhere(task: DftTask, order: str) -> dict[str, Any]:
+    """Return the updates of the INCAR of every run of a task."""
+    updates: dict[str, Any] = hubbard_updates(task)
+    if task.is_molecule:
+        updates |= {"ISMEAR": 0, "SIGMA": 0.01, "NUPDOWN": O2_MOMENT_MU_B}
+    elif order == "nonmagnetic":
+        updates["ISPIN"] = 1
+    if task.safer:  # what custodian does not try by itself: slower mixing from the start
+        updates |= {"ALGO": "Normal", "NELM": 200, "AMIX": 0.2, "BMIX": 1e-4}
+        updates |= {"AMIX_MAG": 0.4, "BMIX_MAG": 1e-4}
+    return updates
 
 
 def hubbard_updates(task: DftTask) -> dict[str, Any]:
@@ -177,9 +306,9 @@ def _starts(task: DftTask) -> dict[str, Structure]:
     return magnetic_starts(task.structure, task.settings)
 
 
-def _computed(task: DftTask, order: str, start: Structure) -> _State:
-    """Run the flow of one order here."""
-    from jobflow import JobStore, run_locally
+def _computed(task: DftTask, order: str, start: Structure, maker: Any) -> _State:
+    """Run the flow or the job of one order here."""
+    from jobflow import Flow, JobStore, run_locally
     from maggma.stores import MemoryStore
 
     atoms = rattled(AseAtomsAdaptor.get_atoms(start), task.relaxation)
@@ -187,7 +316,8 @@ def _computed(task: DftTask, order: str, start: Structure) -> _State:
     moved.add_site_property("magmom", start.site_properties["magmom"])
     root = task.directory / order
     root.mkdir(parents=True, exist_ok=True)
-    flow = vasp_maker(task, order).make(moved)
+    made = maker.make(moved)
+    flow = made if isinstance(made, Flow) else Flow([made])
     store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
     with warnings.catch_warnings():
         # Of the sets, that ISMEAR -5 does not suit a metal: theirs since their beginning, and

@@ -8,7 +8,9 @@ import pytest
 from rocksalt.screening.errors import CalculationError
 from rocksalt.screening.prototypes import element_starts, oxygen_starts, rock_salt
 from rocksalt.workflows.dft import gpaw as engine
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings
 from rocksalt.workflows.dft.gpaw_parameters import PROTOCOLS, parameters
+from rocksalt.workflows.dft.kpoints import k_mesh
 from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.dft.task import DftTask
 from rocksalt.workflows.mock import MockCalculator
@@ -295,3 +297,61 @@ def test_protocols_tighten_in_order():
         assert all(less.k_density[k] < more.k_density[k] for k in ("oxide", "metal"))
         assert less.energy_ev_per_electron >= more.energy_ev_per_electron
         assert less.eigenstates_ev2_per_electron >= more.eigenstates_ev2_per_electron
+
+
+# States -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def states(model, monkeypatch):
+    """Give the model states in the potential that it found; return what it was asked for."""
+    asked = []
+
+    def fixed_density(self, **given):
+        asked.append((self.given, given))
+        if given["kpts"]["size"] == [7, 7, 7]:
+            raise RuntimeError("not enough bands")
+        given["txt"].write("iter:   3  12:00:00  -4.2\n")
+        return self
+
+    model.fixed_density = fixed_density
+    model.get_fermi_level = lambda self: 0.5
+    levels = np.array([[[-1.0, 2.0]], [[-2.0, 2.5]]])
+    monkeypatch.setattr(engine, "_levels", lambda c, a: (levels, np.ones(1), {"O-p": levels * 0}))
+    return asked
+
+
+def test_the_states_are_those_of_the_lower_order(model, states, task):
+    model.gain_ev_per_atom = 0.03
+    asked = task(rock_salt("Ni"), magnetic_order="lowest")
+    found = engine.electronic_states(asked, "fast", DensityOfStatesSettings(k_density=3.0))
+    assert set(found.relaxation.method["energies_ev_per_atom"]) == {
+        "ferromagnetic",
+        "antiferromagnetic",
+    }
+    assert found.relaxation.method["magnetic_order"] == "antiferromagnetic"
+    assert len(found.relaxation.atoms) == 4
+    ((field, given),) = states
+    assert field["symmetry"] == {"tolerance": engine.SYMMETRY_TOLERANCE}
+    assert field["mode"]["ecut"] == PROTOCOLS["fast"].cutoff_ev  # and not that of a cell
+    cell = found.relaxation.atoms.cell.array
+    assert given["kpts"] == {"size": list(k_mesh(cell, 3.0)), "gamma": True}
+    assert given["convergence"]["bands"] == "CBM+1.0"
+    assert given["update_fermi_level"] is True
+    assert (found.fermi_ev, found.k_mesh) == (0.5, given["kpts"]["size"])
+    assert found.relaxation.atoms.get_volume() == pytest.approx(2 * rock_salt("Ni").volume)
+
+
+def test_the_mesh_of_states_is_never_coarser_than_the_field(states, task):
+    found = engine.electronic_states(
+        task(rock_salt("Mn")), "balanced", DensityOfStatesSettings(k_density=1.0)
+    )
+    assert found.k_mesh == list(states[0][0]["kpts"]["size"])
+
+
+def test_states_that_fail_say_why(states, task, tmp_path):
+    settings = DensityOfStatesSettings(k_density=3.0)  # 7 x 7 x 7
+    with pytest.raises(CalculationError) as caught:
+        engine.electronic_states(task(rock_salt("Mn", 4.445)), "fast", settings)
+    assert "GPAW stopped on MnO (states): RuntimeError: not enough bands" in str(caught.value)
+    assert str(caught.value).endswith(f"log {tmp_path / 'states.txt'}")

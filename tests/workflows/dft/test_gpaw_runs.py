@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
 pytest.importorskip("gpaw", reason="GPAW is not installed: make test-dft")
 
+from rocksalt.screening.density_of_states import band_edges, broadened_densities, orbital_shares
 from rocksalt.screening.errors import CalculationError
 from rocksalt.screening.prototypes import rock_salt
+from rocksalt.workflows.calculate import calculate
+from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.dft import gpaw as engine
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings
 from rocksalt.workflows.dft.gpaw_parameters import PROTOCOLS
+from rocksalt.workflows.dft.kpoints import k_mesh
 from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.dft.task import DftTask
 from rocksalt.workflows.relaxer import RelaxationSettings
@@ -82,3 +88,63 @@ def test_u_pushes_the_energy_up(coarse, tmp_path):
         task = task_of(rock_salt("Ru", 4.5), tmp_path, hubbard_u_ev={"Ru": u})
         found.append(engine.relax_dft(replace(task, relaxation=settings), coarse).energy_ev)
     assert 0.1 < found[1] - found[0] < 6.0
+
+
+def test_the_states_of_magnesia(coarse, tmp_path, monkeypatch):
+    """Its gap in PBE is 4.4 eV, 4.2 with so few plane waves; below it there is little but O 2p.
+
+    GPAW's own projected density, from the same run, is the other way to the same curve.
+    """
+    from gpaw.dos import DOSCalculator
+
+    seen = []
+    levels_of = engine._levels
+    monkeypatch.setattr(engine, "_levels", lambda c, a: (seen.append(c), levels_of(c, a))[1])
+    settings = DensityOfStatesSettings(k_density=3.0)
+    task = task_of(rock_salt("Mg", 4.26), tmp_path)
+    found = engine.electronic_states(task, coarse, settings)
+    edges = band_edges(found.eigenvalues_ev, found.fermi_ev)
+    assert not edges.is_metal
+    assert edges.gap_ev == pytest.approx(4.3, abs=0.2)
+    energies = edges.edge_ev() + np.arange(-8, 6, 0.02)
+    own = broadened_densities(
+        energies, found.eigenvalues_ev, found.k_weights, found.projections, 0.05
+    )
+    shares = orbital_shares(
+        energies, {n: own[n].sum(axis=0) for n in ("O-p", "Mg-s")}, edges.edge_ev(), 1.0, 0.05
+    )
+    assert shares["O-p"] > 0.95
+    theirs = DOSCalculator.from_calculator(seen[0], shift_fermi_level=False)
+    # A width there is that of exp(-(E/w)^2), and oxygen is the second atom.
+    raw = theirs.raw_pdos(energies, a=1, l=1, width=0.05 * np.sqrt(2))
+    assert own["O-p"].sum(axis=0) == pytest.approx(raw, abs=1e-6)
+    assert found.k_mesh == list(k_mesh(task.structure.lattice.matrix, 3.0))
+    assert found.k_mesh[0] > found.relaxation.method["k_mesh"][0]
+    assert {f.name for f in tmp_path.iterdir()} == {"nonmagnetic-field.txt", "states.txt"}
+
+
+def test_a_density_of_states_of_a_metal(coarse, tmp_path, monkeypatch):
+    """TiO in PBE without spin: Ti d at the Fermi level, which is the edge."""
+    monkeypatch.setenv("ROCKSALT_DFT_DIRECTORY", str(tmp_path))
+    monkeypatch.setitem(PROTOCOLS, "fast", PROTOCOLS[coarse])
+    calculation = Calculation(
+        role="density-of-states",
+        label="TiO",
+        engine="gpaw:fast",
+        structure=rock_salt("Ti", 4.18),
+        fingerprint="TiO",
+        prototype="rock-salt",
+        relaxation=STILL,
+        dft=DftSettings(magnetic_order="nonmagnetic"),
+        density_of_states=DensityOfStatesSettings(k_density=2.5),
+        details={"host": "Ti"},
+    )
+    document = calculate(calculation)
+    assert document.error is None
+    found = document.density_of_states
+    assert found.is_metal
+    assert (found.reference, found.band_gap_ev) == ("fermi-level", 0.0)
+    assert found.shares["Ti-d"] > 0.7
+    assert found.shares["O-p"] + found.shares["Ti-d"] == pytest.approx(1.0)
+    assert 0 < found.states_total < 3  # the two d electrons, and not all of them within 1 eV
+    assert document.structure.volume == pytest.approx(calculation.structure.volume)

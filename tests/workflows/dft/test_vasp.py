@@ -6,15 +6,19 @@ outputs into the folder, and POTCARs by their names.
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
+from pymatgen.electronic_structure.core import Spin
 from pymatgen.io.vasp import Incar, Kpoints, Poscar
 from pymatgen.io.vasp.sets import BadInputSetWarning
 
 from rocksalt.screening.errors import CalculationError, RocksaltError
 from rocksalt.workflows.dft import vasp
+from rocksalt.workflows.dft.density_of_states import DensityOfStatesSettings
+from rocksalt.workflows.dft.kpoints import k_mesh
 from rocksalt.workflows.dft.settings import DftSettings
 from rocksalt.workflows.dft.task import DftTask
 from rocksalt.workflows.relaxer import RelaxationSettings
@@ -414,3 +418,40 @@ def test_without_potcars_nothing_starts(fake_vasp, tmp_path, monkeypatch, folder
         vasp.relax_dft(task(directory=tmp_path), "mp")
     assert not isinstance(error.value, CalculationError)
     assert fake_vasp.incars == []
+
+
+# Densities of states.
+
+
+def test_the_input_of_a_density_of_states():
+    """A static run of the set on a mesh of its own, with projections and levels as they are."""
+    settings = DensityOfStatesSettings(k_density=3.0)
+    maker = vasp.states_maker(task(), "antiferromagnetic", afm_mno(), settings)
+    written = maker.input_set_generator.get_input_set(afm_mno(), potcar_spec=True)
+    incar = written["INCAR"]
+    assert (incar["LORBIT"], incar["ISMEAR"], incar["SIGMA"]) == (11, 0, 0.05)
+    assert (incar["NSW"], incar["ENCUT"], incar["LDAUU"]) == (0, 520, [3.9, 0])
+    assert [float(m) for m in incar["MAGMOM"]] == [5.0, -5.0, 0.0, 0.0]
+    # 3 points per reciprocal angstrom along 3.11, 3.11 and 5.39 angstrom, the cell's own obliqueness.
+    assert written["KPOINTS"].kpts == [k_mesh(afm_mno().lattice.matrix, 3.0)]
+    assert written["KPOINTS"].style == Kpoints.supported_modes.Gamma
+
+
+def test_orbitals_of_a_run_are_summed_by_element():
+    rng = np.random.default_rng(0)
+    levels = {spin: rng.normal(size=(3, 5, 2)) for spin in (Spin.down, Spin.up)}
+    projected = {spin: rng.uniform(size=(3, 5, 2, 9)) for spin in levels}
+    run = SimpleNamespace(
+        eigenvalues=levels, projected_eigenvalues=projected, actual_kpoints_weights=[1, 2, 1]
+    )
+    found, weights, orbitals = vasp.levels_of(run, rock_salt())
+    assert found[0] == pytest.approx(levels[Spin.up][..., 0])
+    assert found[1] == pytest.approx(levels[Spin.down][..., 0])
+    assert weights == pytest.approx([0.25, 0.5, 0.25])
+    assert list(orbitals) == ["Mn-s", "Mn-p", "Mn-d", "O-s", "O-p", "O-d"]
+    up = projected[Spin.up]
+    assert orbitals["Mn-d"][0] == pytest.approx(up[..., 0, 4] + up[..., 0, 5:].sum(axis=-1))
+    assert orbitals["O-p"][0] == pytest.approx(up[..., 1, 1:4].sum(axis=-1))
+    run.projected_eigenvalues = None
+    with pytest.raises(CalculationError, match="LORBIT = 11 was not in force"):
+        vasp.levels_of(run, rock_salt())
