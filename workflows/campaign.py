@@ -466,8 +466,14 @@ class Campaign(_Section):
 
     @property
     def content_hash(self) -> str:
-        """Hash of everything that decides the results; the store's place does not."""
-        return digest(self.model_dump(mode="json", exclude={"store"}))
+        """Hash of everything that decides the results; the store's place does not.
+
+        Nor does the section of a stage that is not asked for, which may be younger than a campaign.
+        """
+        left_out = {"store"}
+        if "electronic-structure" not in self.stages:
+            left_out.add("electronic_structure")
+        return digest(self.model_dump(mode="json", exclude=left_out))
 
     def relaxation_settings(self, *, relax_cell: bool = True) -> RelaxationSettings:
         """Return the relaxer's settings."""

@@ -397,7 +397,14 @@ def _lbfgs(walk: _Walk, first_step: float) -> bool:
             jac=True,
             method="L-BFGS-B",
             callback=accept,
-            options={"ftol": 0.0, "gtol": 0.0, "maxiter": 10**6, "maxfun": 10**6, "maxls": 10},
+            options={
+                "ftol": 0.0,
+                "gtol": 0.0,
+                "maxiter": 10**6,
+                "maxfun": 10**6,
+                "maxls": 10,
+                "maxcor": 20,  # steps remembered, of which the default keeps 10
+            },
         )
     return walk.best.energy < origin.energy - walk.noise
 

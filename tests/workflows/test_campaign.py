@@ -126,6 +126,16 @@ def test_the_hash_depends_on_all_but_the_store(campaign_of):
     assert len(hashes | {first.content_hash}) == len(changes) + 1
 
 
+def test_the_hash_depends_on_the_section_of_a_stage_that_is_asked_for(campaign_of):
+    def hash_of(stages, **section):
+        changed = campaign_of(engines=["mock"], stages=stages, electronic_structure=section)
+        return changed.content_hash
+
+    without, asked = ["rock-salt"], ["rock-salt", "electronic-structure"]
+    assert hash_of(without) == hash_of(without, window_ev=2.0)
+    assert hash_of(asked) != hash_of(asked, window_ev=2.0)
+
+
 @pytest.mark.parametrize("size", [27, 32])
 def test_an_enumeration_that_never_ends_is_refused(campaign_of, size):
     fractions = [round(13 / size, 12)] if size == 27 else [0.5]

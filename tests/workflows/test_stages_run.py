@@ -385,6 +385,7 @@ def test_check_and_status_list_the_stages(cli, staged, staged_file):
         "hull": roles["competing-phase"],
         "lithium-deficient": roles["series"],
         "oxygen-vacancy": roles["vacancy"],
+        "electronic-structure": roles["density-of-states"],
     }
     for stage, number in planned.items():
         assert rows[stage] == ["mock", str(number), "0", str(number), "<0.01"]
