@@ -3,7 +3,7 @@
 Quantities and their names are those of cycling studies of Li-rich layered oxides (Sun et al. 2025:
 initial Coulombic efficiency, retention, median-voltage decay per cycle, energy efficiency; Wang et
 al. 2021 and Liu et al. 2022: dQ/dV and the first charge split at 4.47 V, where the activation of
-Li2MnO3 begins).
+Li2MnO3 begins); rate capability is the capacity at several discharge currents of one cell.
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.cycler import CyclerTable, net_charge
 
 _REST = 1e-3  # of the largest current: below it the cell rests
+RATE_TOLERANCE = 0.05
+"""Relative step between discharge currents, sorted by size, above which they are two rates.
+
+Cyclers hold a current to a few tenths of a percent, and the rates of a test are tens of percent apart.
+"""
+
 _STUB = 0.01  # of the largest capacity: a half cycle below it is a switching transient
 
 
@@ -71,6 +77,12 @@ class HalfCycle:
     def median_voltage_v(self) -> float:
         """Voltage when half of the capacity has passed, in V."""
         return float(np.interp(self.total_ah / 2, self.capacity_ah, self.voltage_v))
+
+    @property
+    def mean_current_a(self) -> float:
+        """Size of the current, averaged over time, in A."""
+        middle = (self.current_a[1:] + self.current_a[:-1]) / 2
+        return float(abs(np.average(middle, weights=np.diff(self.time_s))))
 
 
 @dataclass(frozen=True)
@@ -182,6 +194,55 @@ def line_fit(x: Array, y: Array) -> tuple[float, float | None]:
         return slope, None
     residuals = y - y.mean() - slope * deviation
     return slope, float(np.sqrt(np.sum(residuals**2) / (len(x) - 2) / spread))
+
+
+def rate_numbers(current_a: Array, tolerance: float = RATE_TOLERANCE) -> NDArray[np.intp]:
+    """Return which rate each discharge ran at, the slowest being 0.
+
+    Currents are sorted by size, and a new rate begins where the next one is larger by more than the
+    tolerance; so a current that drifts is one rate, and the order of cycles does not matter.
+
+    Parameters
+    ----------
+    current_a
+        (n,) mean current of each discharge, above zero, in A.
+    tolerance
+        Relative.
+
+    Returns
+    -------
+    ndarray
+        (n,).
+    """
+    order = np.argsort(current_a, kind="stable")
+    size = current_a[order]
+    number = np.empty(len(size), dtype=np.intp)
+    number[order] = np.concatenate([[0], np.cumsum(size[1:] > (1 + tolerance) * size[:-1])])
+    return number
+
+
+def rate_runs(number: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Return the positions of each run of discharges at one rate, in order of time.
+
+    Parameters
+    ----------
+    number
+        (n,) as `rate_numbers` gives them.
+    """
+    return np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1)
+
+
+def mean_capacity(halves: list[HalfCycle]) -> tuple[float, float]:
+    """Return the mean capacity of half cycles and its standard uncertainty in Ah.
+
+    The uncertainty is the standard deviation of the mean (JCGM 100:2008, 4.2.3) and what the record
+    interval leaves open, which may be the same in all of them. For one half cycle it is the latter
+    alone, and zero where the cycler counted: one says nothing about scatter.
+    """
+    totals = np.array([half.total_ah for half in halves])
+    scatter = float(totals.std(ddof=1) / math.sqrt(len(totals))) if len(totals) > 1 else 0.0
+    resolution = float(np.mean([half.resolution_ah for half in halves]))
+    return float(totals.mean()), math.hypot(scatter, resolution)
 
 
 def charge_below(half: HalfCycle, voltage_v: float) -> tuple[float, float]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from rocksalt.analysis.quantities import Quantity
+from rocksalt.screening.elements import host_cations
 
 Relation = Literal["consistent", "contradicts", "silent"]
 
@@ -27,6 +28,34 @@ SILENT = {
 
 N_UNCERTAINTIES = 2.0
 """A valence is on one side only when so many standard uncertainties do not reach the other."""
+
+UNEVEN_BY_OTHER_REASONS = 0.1
+"""Relative standard deviation of a local share that absorption, channelling and background may give."""
+
+PART_OF_TWO_PHASES = 0.5
+"""A spread below this part of that of two pure phases, each larger than a bin, is not that of them."""
+
+DOMAIN_NM = 10.0
+"""Two phases are taken to have domains of at least this size: larger bins may average over them."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a map of elements must be known to show before it is compared.
+
+    Attributes
+    ----------
+    host
+        Of the sample, as in a campaign; None where the sample names none.
+    elements
+        Whose counts were mapped, the one whose share is given first.
+    solubility
+        The screen's solubility limit of the dopant in the host; None where it has none.
+    """
+
+    host: str | None = None
+    elements: Collection[str] = ()
+    solubility: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +101,15 @@ def judge(
     technique: str,
     edge: str | None,
     values: Mapping[str, Quantity],
+    mapped: Mapped | None = None,
 ) -> Evidence:
     """Return whether a measurement agrees with the prediction about a dopant.
 
-    The one rule: XANES at an edge of the dopant gives its mean valence; below 1 by two standard
+    Two rules. XANES at an edge of the dopant gives its mean valence; below 1 by two standard
     uncertainties it is metallic, above 1 by as much oxidised. Predictions come from the criteria on
-    oxidation, since a dopant that does not mix may leave as metal or as an oxide of its own.
+    oxidation, since a dopant that does not mix may leave as metal or as an oxide of its own. A map of
+    the dopant's share finds it segregated or uniform, beside the criterion on mixing with the sample's
+    host (`mapped_evenly`).
 
     Parameters
     ----------
@@ -89,13 +121,26 @@ def judge(
         What was measured, and for XANES at which edge ('Ru K').
     values
         Quantities of the analysis.
+    mapped
+        For element maps.
     """
-    if technique != "xanes":
-        why = SILENT.get(technique)
-        return Evidence(
-            "silent",
-            f"no rule relates {technique} to a prediction" + (f": {why}" if why else ""),
-        )
+    if technique == "xanes":
+        return _oxidised(dopant, criteria, edge, values)
+    if technique == "element-map":
+        return mapped_evenly(dopant, criteria, values, mapped or Mapped())
+    why = SILENT.get(technique)
+    return Evidence(
+        "silent",
+        f"no rule relates {technique} to a prediction" + (f": {why}" if why else ""),
+    )
+
+
+def _oxidised(
+    dopant: str,
+    criteria: Mapping[str, str | None],
+    edge: str | None,
+    values: Mapping[str, Quantity],
+) -> Evidence:
     if not edge or edge.split()[0] != dopant:
         return Evidence(
             "silent", f"measured at the edge {edge or 'of nobody knows what'}, not {dopant}'s"
@@ -116,3 +161,77 @@ def judge(
         return Evidence("silent", f"{number}: {found}; the screen has not decided which to expect")
     relation: Relation = "consistent" if found == expected else "contradicts"
     return Evidence(relation, f"{number}: {found}; the screen expects {expected}")
+
+
+def mapped_evenly(
+    dopant: str,
+    criteria: Mapping[str, str | None],
+    values: Mapping[str, Quantity],
+    mapped: Mapped,
+) -> Evidence:
+    """Return whether a map of a dopant's share agrees with the criterion on mixing with the host.
+
+    Two pure phases of the mean share c, each larger than a bin, give a relative standard deviation of
+    sqrt((1 - c) / c). *Uniform* is a map whose excess is zero within its bounds and whose upper bound is
+    below `PART_OF_TWO_PHASES` of that; *segregated* one whose lower bound is above
+    `UNEVEN_BY_OTHER_REASONS`. Predicted to mix, a segregated map contradicts only up to the solubility
+    limit; predicted to separate, a uniform one only above it, and in bins no larger than `DOMAIN_NM`.
+
+    Parameters
+    ----------
+    dopant, criteria, values, mapped
+        As of `judge`.
+    """
+    if not mapped.elements or next(iter(mapped.elements)) != dopant:
+        return Evidence("silent", f"the map is not of {dopant}'s share")
+    if mapped.host is None:
+        return Evidence("silent", "the sample names no host that the dopant would mix with")
+    metals = set(host_cations(mapped.host)) - {"Li"}
+    if not metals <= set(mapped.elements):
+        return Evidence(
+            "silent", f"the map lacks the host's {', '.join(sorted(metals - set(mapped.elements)))}"
+        )
+    needed = ("mean_share", "relative_deviation_lower", "relative_deviation_upper")
+    if any(name not in values for name in needed):
+        return Evidence("silent", "the map gives no bounds of its spread")
+    share, lower, upper = (values[name].value for name in needed)
+    two_phases = math.sqrt((1 - share) / share)
+    number = (
+        f"share {share:.3g}, varying by {100 * lower:.3g} to {100 * upper:.3g} percent of it beyond counting "
+        f"(two phases: {100 * two_phases:.3g})"
+    )
+    if lower > UNEVEN_BY_OTHER_REASONS:
+        found = "segregated"
+    elif lower > 0:
+        return Evidence(
+            "silent", f"{number}: no more than absorption and background may do by themselves"
+        )
+    elif upper < PART_OF_TWO_PHASES * two_phases:
+        found = "uniform"
+    else:
+        return Evidence("silent", f"{number}: too few counts to tell uniform from segregated")
+    verdict = criteria.get(f"mixes with {mapped.host}O")
+    if verdict not in {"pass", "fail"}:
+        return Evidence(
+            "silent",
+            f"{number}: {found}; the screen has not decided whether it mixes with {mapped.host}O",
+        )
+    expected = "mixes with" if verdict == "pass" else "separates from"
+    said = f"{number}: {found}; the screen expects that it {expected} {mapped.host}O"
+    if (found == "uniform") == (verdict == "pass"):
+        return Evidence("consistent", said)
+    limit = mapped.solubility
+    if verdict == "pass" and limit is not None and share > limit:
+        return Evidence(
+            "silent", f"{said} up to a fraction of {limit:.3g}, which the share exceeds"
+        )
+    if verdict == "fail":
+        if limit is not None and share <= limit:
+            return Evidence(
+                "silent", f"{said} above a fraction of {limit:.3g}, which it stays below"
+            )
+        edge = values.get("bin_edge")
+        if edge is None or edge.unit != "nm" or edge.value > DOMAIN_NM:
+            size = f"of {edge.value:g} nm" if edge and edge.unit == "nm" else "of unknown size"
+            return Evidence("silent", f"{said}, but bins {size} may average over domains")
+    return Evidence("contradicts", said)

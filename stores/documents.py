@@ -203,7 +203,21 @@ class CandidateDoc(Document):
         description="Largest mean mixing enthalpy over hosts and fractions: the order in a verdict"
     )
     uncertainty_ev: float | None
+    formation_engines: list[str] = Field(
+        default_factory=list,
+        description="Engines whose energies of MO decide: in a triage the one that does, where asked; "
+        "none named: all",
+    )
     evidence: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def deciding_reduction_dmu_o_ev(self) -> dict[str, float]:
+        """`rock_salt_reduction_dmu_o_ev` of the engines that decide: scales are never mixed."""
+        return {
+            engine: value
+            for engine, value in self.rock_salt_reduction_dmu_o_ev.items()
+            if value is not None and engine in (self.formation_engines or [engine])
+        }
 
 
 class RankingDoc(Document):

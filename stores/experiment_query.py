@@ -9,7 +9,7 @@ from jobflow import JobStore
 from rocksalt.screening.elements import check_cation
 
 COLUMNS = ("sample", "dopant", "technique", "file", "quantity", "value", "uncertainty", "unit")
-"""Of a row, which is one quantity of one measurement."""
+"""Of a row, which is one quantity of one measurement; `key`, its identity, is in the row too."""
 
 
 def query_experiments(
@@ -63,7 +63,8 @@ def query_experiments(
             "value": quantity["value"],
             "uncertainty": quantity["uncertainty"],
             "unit": quantity["unit"],
+            "key": key,
         }
-        for _, output in found[: limit or None]
+        for key, output in found[: limit or None]
         for name, quantity in output["values"].items()
     ]

@@ -392,6 +392,7 @@ def candidate(
         hosts=hosts,
         score_ev_per_cation=max(values, default=None),
         uncertainty_ev=max(uncertainties, default=None),
+        formation_engines=[f.engine for f in deciding_formations],
     )
 
 
@@ -502,8 +503,7 @@ def with_fronts(candidates: Iterable[CandidateDoc]) -> list[CandidateDoc]:
 
 def _objectives(candidate: CandidateDoc) -> tuple[float | None, ...]:
     """Return what is to be small: of each quantity the mean over engines, of hosts the worst."""
-    reduction = candidate.rock_salt_reduction_dmu_o_ev.items()
-    formation = [v for e, v in reduction if v is not None and _known({e: v})]
+    formation = list(_known(candidate.deciding_reduction_dmu_o_ev).values())
     values = [_known(a["value"]) for a in candidate.above_hull_ev_per_atom.values() if a]
     above = [fmean(v.values()) for v in values if v]
     retention = [v for v in candidate.oxygen_retention_ev.values() if v is not None]

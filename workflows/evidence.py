@@ -8,7 +8,7 @@ from typing import Any
 
 from jobflow import JobStore
 
-from rocksalt.analysis.evidence import judge
+from rocksalt.analysis.evidence import Mapped, judge
 from rocksalt.analysis.quantities import Quantity
 from rocksalt.stores.documents import RankingDoc
 from rocksalt.stores.experiment_documents import ExperimentDoc
@@ -46,9 +46,17 @@ def with_evidence(ranking: RankingDoc, documents: Iterable[ExperimentDoc]) -> Ra
                 name: Quantity(q.value, q.uncertainty, q.unit)
                 for name, q in document.values.items()
             }
-            edge = document.parameters.get("edge")
             found = judge(
-                candidate.dopant, candidate.criteria, document.technique, edge, quantities
+                candidate.dopant,
+                candidate.criteria,
+                document.technique,
+                document.parameters.get("edge"),
+                quantities,
+                Mapped(
+                    document.host,
+                    document.parameters.get("elements") or (),
+                    candidate.hosts.get(document.host or "", {}).get("solubility_limit"),
+                ),
             )
             entries.append(
                 {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from rocksalt.workflows.command_parts import (
 )
 from rocksalt.workflows.wording import counted
 
+if TYPE_CHECKING:
+    from jobflow import JobStore
+
 
 def query(
     dopant: Annotated[str | None, typer.Option(help="Cation that must be there.")] = None,
@@ -27,7 +30,12 @@ def query(
         str | None, typer.Option(help="element, oxygen, end-member, mixture, ...")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine, for example chgnet.")] = None,
-    campaign: Annotated[str | None, typer.Option(help="Only this campaign's.")] = None,
+    campaign: Annotated[
+        str | None,
+        typer.Option(
+            help="Only this campaign's; of measurements, whose ranking evidence is about."
+        ),
+    ] = None,
     formula: Annotated[str | None, typer.Option(help="Reduced formula, e.g. MnO.")] = None,
     chemsys: Annotated[str | None, typer.Option(help="Chemical system, e.g. Mn-O-Ti.")] = None,
     state: Annotated[str | None, typer.Option(help="done|failed")] = None,
@@ -70,13 +78,14 @@ def query(
     from rocksalt.stores.stability import ABOVE_HULL
 
     if technique is not None or sample is not None:
-        others = {"fraction": fraction, "role": role, "engine": engine, "campaign": campaign}
+        others = {"fraction": fraction, "role": role, "engine": engine}
         others |= {"formula": formula, "chemsys": chemsys, "state": state, "stability": stability}
         others |= {"filter": filter_, "properties": properties}
         for word in (word for word, value in others.items() if value is not None):
             raise RocksaltError(
                 f"--{word} asks for calculations, --technique and --sample for measurements: leave one "
-                "out; measurements are found by --technique, --sample, --dopant and --host"
+                "out; measurements are found by --technique, --sample, --dopant and --host, and --campaign "
+                "names the ranking of their evidence"
             )
         if technique is not None:
             from rocksalt.analysis.techniques import get_technique
@@ -88,7 +97,15 @@ def query(
         rows = query_experiments(
             job_store, technique=technique, dopant=dopant, host=host, sample=sample, limit=limit
         )
-        _print(rows, list(COLUMNS), counted(len(rows), "quantity", "quantities"), output)
+        names = list(COLUMNS)
+        evidence = _evidence(job_store, campaign, rows)
+        for row in rows:
+            row["evidence"], row["evidence_why"] = evidence.get(row["key"], (None, None))
+        if output is not OutputFormat.table:
+            names += ["evidence", "evidence_why", "key"]
+        elif evidence:
+            names.append("evidence")
+        _print(rows, names, counted(len(rows), "quantity", "quantities"), output)
         return
     if engine is not None:
         from rocksalt.workflows.engines import get_engine
@@ -115,6 +132,38 @@ def query(
     job_store = open_job_store(store, exists=True)
     rows = query_calculations(job_store, criteria, names, campaign, limit, stability)
     _print(rows, names, counted(len(rows), "calculation"), output)
+
+
+def _evidence(
+    store: JobStore, campaign: str | None, rows: list[dict[str, Any]]
+) -> dict[str, tuple[str, str]]:
+    """Return how the measurements of some rows stand to a ranking, and why, by their key.
+
+    The ranking is that of the campaign, or of the only one in the store; of several, none is taken.
+
+    Raises
+    ------
+    RocksaltError
+        When a campaign was named that the store has no ranking of.
+    """
+    from rocksalt.stores.records import campaign_names, load_document, load_ranking
+    from rocksalt.workflows.evidence import experiments_on, with_evidence
+
+    if campaign is None:
+        names = campaign_names(store)
+        if len(names) != 1 or load_document(store, f"ranking-{names[0]}") is None:
+            return {}
+        campaign = names[0]
+    ranking = load_ranking(store, campaign)
+    dopants = {row["dopant"] for row in rows}
+    candidates = [each for each in ranking.candidates if each.dopant in dopants]
+    ranking = ranking.model_copy(update={"candidates": candidates})
+    documents = experiments_on(store, [candidate.dopant for candidate in candidates])
+    return {
+        entry["key"]: (entry["relation"], entry["why"])
+        for candidate in with_evidence(ranking, documents).candidates
+        for entry in candidate.evidence
+    }
 
 
 def _print(rows: list[dict[str, Any]], names: list[str], found: str, output: OutputFormat) -> None:

@@ -238,8 +238,7 @@ def _remarks(ranking: RankingDoc, *, reasons: bool) -> list[RenderableType]:
 
 
 def _legend(ranking: RankingDoc) -> str:
-    several = "mean of " + ", ".join(ranking.engines) if len(ranking.engines) > 1 else ""
-    engine = several or next(iter(ranking.engines))
+    engine = _mean_of(ranking)
     brief = len(ranking.hosts) > MANY_HOSTS
     dissolves = "" if brief else ", and the fraction of dopant that dissolves"
     return (
@@ -247,6 +246,24 @@ def _legend(ranking: RankingDoc) -> str:
         "fractions, ± its uncertainty. In HO: ✓ mixes, ✗ separates, ? undecided"
         f"{dissolves}. {_progress(ranking)}"
     )
+
+
+def _mean_of(ranking: RankingDoc) -> str:
+    """Return which engines the numbers are means of; in a triage, of which dopants others are."""
+    by_engines: dict[tuple[str, ...], list[str]] = {}
+    for candidate in ranking.candidates:
+        engines = tuple(candidate.formation_engines or ranking.engines)
+        by_engines.setdefault(engines, []).append(candidate.dopant)
+    groups = sorted(by_engines.items(), key=lambda group: -len(group[1]))
+    words = [
+        ("mean of " if len(engines) > 1 else "") + ", ".join(engines)
+        for engines, _ in groups or [(tuple(ranking.engines), [])]
+    ]
+    others = [
+        f"; {word} of {', '.join(dopants)}"
+        for word, (_, dopants) in zip(words[1:], groups[1:], strict=True)
+    ]
+    return words[0] + "".join(others)
 
 
 def _progress(ranking: RankingDoc) -> str:
@@ -260,7 +277,7 @@ def _progress(ranking: RankingDoc) -> str:
 
 
 def _mean_formation(candidate: CandidateDoc) -> str:
-    values = [v for v in candidate.rock_salt_reduction_dmu_o_ev.values() if v is not None]
+    values = candidate.deciding_reduction_dmu_o_ev.values()
     return f"{sum(values) / len(values):.2f}" if values else "–"
 
 

@@ -100,3 +100,15 @@ def numbers_of(text: str, path: str | Path, *, least_columns: int = 2) -> Array:
             f"{path}: no table of at least {least_columns} columns of numbers was found"
         )
     return np.array(rows, dtype=float)
+
+
+def numbers_of_words(words: list[str]) -> Array:
+    """Return words as numbers, NaN for those that are none."""
+    return np.array([_number(word) for word in words], dtype=float)
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return float("nan")

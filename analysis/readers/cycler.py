@@ -1,4 +1,4 @@
-"""Files of battery cyclers: BioLogic .mpr, Neware .nda and .ndax, Maccor text, text tables.
+"""Files of battery cyclers: BioLogic .mpr and .mpt, Neware .nda and .ndax, Maccor text, text tables.
 
 The column names of text tables are those of the Battery Data Format ('Test Time / s',
 'Voltage / V', 'Current / A'). What a file does not say (which sign of the current charges the cell,
@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
-from rocksalt.analysis.readers.columns import need_extra, read_text
+from rocksalt.analysis.readers.biologic_text import biologic_text_records
+from rocksalt.analysis.readers.columns import need_extra, numbers_of_words, read_text
 
 COLUMNS: dict[str, tuple[str, float]] = {
     "Test Time / s": ("time_s", 1.0),
@@ -40,6 +41,9 @@ COLUMNS: dict[str, tuple[str, float]] = {
     "Net Capacity / mAh": ("net_ah", 1e-3),
 }
 """Headings that are read: the column, and the factor to its unit."""
+
+BIOLOGIC = (".mpr", ".mpt")
+"""Endings of BioLogic's files, binary and text, whose columns have the same names."""
 
 _MOST_VOLTS = 10.0  # no lithium cell has more; millivolts are above it
 
@@ -105,7 +109,7 @@ def read_cycler(path: str | Path, options: CyclerOptions | None = None) -> Cycle
     """
     options = options or CyclerOptions()
     kind = Path(path).suffix.lower()
-    if kind == ".mpr":
+    if kind in BIOLOGIC:
         table = _biologic(path)
     elif kind in (".nda", ".ndax"):
         table = _neware(path)
@@ -181,13 +185,15 @@ def net_charge(table: CyclerTable) -> Array:
 
 
 def biologic_records(path: str | Path) -> Any:
-    """Return the records of a BioLogic .mpr as a structured array.
+    """Return the records of a BioLogic .mpr or .mpt as a structured array.
 
     Raises
     ------
     MeasurementError
         When the file cannot be read, or the package that reads it is not installed.
     """
+    if Path(path).suffix.lower() == ".mpt":
+        return biologic_text_records(path)
     try:
         from galvani import BioLogic
     except ImportError:
@@ -310,15 +316,17 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
     if not rows:
         raise MeasurementError(f"{path}: holds no rows: export it again")
     sign = np.array([{"C": 1.0, "D": -1.0}.get(row[at["state"]].strip(), 0.0) for row in rows])
-    ticks = _numbers([row[at["time"]] for row in rows])
-    capacity = _numbers([row[at["capacity"]] for row in rows])
+    ticks = numbers_of_words([row[at["time"]] for row in rows])
+    capacity = numbers_of_words([row[at["capacity"]] for row in rows])
     counter = "Cycle C" if "Cycle C" in head else "Cycle P"
     return CyclerTable(
         path=str(path),
         time_s=ticks * _maccor_time_unit(path, head, rows, ticks, options),
-        voltage_v=_numbers([row[at["voltage"]] for row in rows]),
-        current_a=_numbers([row[at["current"]] for row in rows]) * sign,
-        cycle=_numbers([row[head.index(counter)] for row in rows]) if counter in head else None,
+        voltage_v=numbers_of_words([row[at["voltage"]] for row in rows]),
+        current_a=numbers_of_words([row[at["current"]] for row in rows]) * sign,
+        cycle=numbers_of_words([row[head.index(counter)] for row in rows])
+        if counter in head
+        else None,
         net_charge_ah=grown(np.where(sign > 0, capacity, 0))
         - grown(np.where(sign < 0, capacity, 0)),
     )
@@ -369,7 +377,7 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
     columns: dict[str, Array] = {}
     for name, heading in where.items():
         column, factor = COLUMNS[name]
-        columns[column] = _numbers([row[head.index(heading)] for row in rows]) * factor
+        columns[column] = numbers_of_words([row[head.index(heading)] for row in rows]) * factor
     needed = {"time_s": "Test Time / s", "voltage_v": "Voltage / V", "current_a": "Current / A"}
     missing = [name for column, name in needed.items() if column not in columns]
     if missing:
@@ -396,14 +404,3 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
         cycle=columns.get("cycle"),
         net_charge_ah=count,
     )
-
-
-def _numbers(words: list[str]) -> Array:
-    return np.array([_number(word) for word in words], dtype=float)
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return float("nan")

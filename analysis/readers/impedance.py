@@ -1,4 +1,4 @@
-"""Impedance spectra: text with three columns, BioLogic .mpr of PEIS and GEIS."""
+"""Impedance spectra: text with three columns, BioLogic .mpr and .mpt of PEIS and GEIS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.columns import numbers_of, read_text
-from rocksalt.analysis.readers.cycler import biologic_records
+from rocksalt.analysis.readers.cycler import BIOLOGIC, biologic_records
 
 Complex = NDArray[np.complex128]
 
@@ -97,7 +97,7 @@ def read_series(path: str | Path, options: SpectrumOptions | None = None) -> lis
 
 def _columns(path: str | Path, options: SpectrumOptions) -> Array:
     """Return frequency, Z', Z'' and the potential, NaN where the file has none."""
-    if Path(path).suffix.lower() == ".mpr":
+    if Path(path).suffix.lower() in BIOLOGIC:
         columns = _biologic(path)
     else:
         columns = numbers_of(read_text(path), path, least_columns=3)[:, :3]

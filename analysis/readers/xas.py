@@ -11,6 +11,7 @@ import numpy as np
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
+from rocksalt.analysis.readers.archives import read_archive
 from rocksalt.analysis.readers.athena import choose_group, is_project, read_project
 from rocksalt.analysis.readers.columns import numbers_of, read_text
 
@@ -259,11 +260,10 @@ def read_stack(path: str | Path) -> Array:
         if ending == ".npy":
             stack = np.load(path, mmap_mode="r", allow_pickle=False)
         elif ending == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                three = [name for name in arrays.files if arrays[name].ndim == 3]
-                if len(three) != 1:
-                    raise MeasurementError(f"{path}: {len(three)} stacks: give a file with one")
-                stack = arrays[three[0]]
+            three = {name: array for name, array in read_archive(path).items() if array.ndim == 3}
+            if len(three) != 1:
+                raise MeasurementError(f"{path}: {len(three)} stacks: give a file with one")
+            (stack,) = three.values()
         elif ending in {".tif", ".tiff"}:
             stack = _tiff_pages(path)
         else:

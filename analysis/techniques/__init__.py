@@ -32,6 +32,7 @@ TECHNIQUES: dict[str, str] = {
     "xps": "xps",
     "raman": "raman",
     "tof-sims": "tof_sims",
+    "element-map": "element_map",
 }
 """Module of each technique, by the word that users type."""
 

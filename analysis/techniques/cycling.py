@@ -18,7 +18,10 @@ from rocksalt.analysis.cycling import (
     ends_early,
     half_cycles,
     line_fit,
+    mean_capacity,
     pair_cycles,
+    rate_numbers,
+    rate_runs,
 )
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Analysis, Array, Quantity
@@ -41,6 +44,12 @@ class Options(CyclerOptions):
     )
     activation_voltage_v: float | None = Field(
         4.47, gt=0, description="where the first charge is split; none: it is not"
+    )
+    nominal_capacity_mah_per_g: float | None = Field(
+        None, gt=0, description="rates are 1/h (C-rates) with it, else currents per gram or cell"
+    )
+    rate_cycles: int = Field(
+        5, ge=1, description="cycles that count when a rate begins: later ones are ageing"
     )
     grid_v: float = Field(0.005, gt=0, description="step of the voltage grid of dQ/dV")
     smoothing_v: float = Field(0.03, gt=0, description="width of the filter of dQ/dV")
@@ -75,6 +84,8 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         mass_share = options.mass_uncertainty_mg / 1000 / sample.mass_g("a capacity per gram")
     _first_cycle(file, cycles[0], options, result, per, unit, mass_share)
     _ageing(cycles[options.reference_cycle - 1 :], options, result)
+    early = ends_early(table, halves)
+    _rates(cycles, options, result, sample, per, unit, mass_share, early)
     _curves(cycles[options.curve_cycle - 1], options, result, per, unit)
     suffix = unit.lower().replace("/", "_per_")
     result.arrays["cycle_number"] = np.array([cycle.number for cycle in cycles], dtype=float)
@@ -86,7 +97,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         )
         result.arrays[f"{kind}_mean_voltage_v"] = _each(series, "mean_voltage_v")
         result.arrays[f"{kind}_median_voltage_v"] = _each(series, "median_voltage_v")
-    if ends_early(table, halves):
+    if early:
         result.remarks.append(
             f"The file ends in a {halves[-1].kind} while current flows, at a voltage where none "
             "before it ended: its capacity may not be that of a whole one."
@@ -189,6 +200,83 @@ def _ageing(cycles: list[Cycle], options: Options, result: Analysis) -> None:
         result.values[f"{name}_voltage_decay"] = Quantity(
             -1000 * slope, None if error is None else 1000 * error, "mV/cycle"
         )
+
+
+def _rates(
+    cycles: list[Cycle],
+    options: Options,
+    result: Analysis,
+    sample: Sample,
+    per: float,
+    unit: str,
+    mass_share: float,
+    ends_early: bool,
+) -> None:
+    """Add the capacity at each discharge current, the slowest first, where there are several.
+
+    A rate has the mean of the first cycles of its first run, so that ageing at the end of a test
+    does not enter; the first rate's recovery is that of the run in which it returns.
+    """
+    ran = [(cycle.number, cycle.discharge) for cycle in cycles if cycle.discharge is not None]
+    if ends_early and ran and cycles[-1].discharge is not None:
+        ran.pop()  # its capacity may not be whole
+    if not ran:
+        return
+    halves = [half for _, half in ran]
+    current_a = np.array([half.mean_current_a for half in halves])
+    rate_of = rate_numbers(current_a)
+    n_rates = int(rate_of.max()) + 1
+    if n_rates == 1:
+        return
+    start = cycles[options.reference_cycle - 1].number
+    end = np.inf if options.retention_cycles is None else start + options.retention_cycles
+    aged = [rate for rate, (number, _) in zip(rate_of, ran, strict=True) if start <= number <= end]
+    if len(set(aged)) > 1:
+        result.remarks.append(
+            "Retention and voltage decay span discharges at several rates: reference_cycle and "
+            "retention_cycles choose cycles of one."
+        )
+    nominal = options.nominal_capacity_mah_per_g
+    if nominal is not None:
+        mass_g = sample.mass_g("a rate by nominal_capacity_mah_per_g")
+        doubt = options.mass_uncertainty_mg / 1000 / mass_g
+        rate_unit, name, per_rate = "1/h", "rate_per_h", nominal * mass_g / 1000
+    else:
+        doubt, per_rate = mass_share, per  # A per gram or cell, as Ah are
+        rate_unit = unit.replace("mAh", "mA")
+        name = f"rate_{rate_unit.lower().replace('/', '_per_')}"
+    runs = rate_runs(rate_of)
+    firsts = [
+        next(run for run in runs if rate_of[run[0]] == rate)[: options.rate_cycles]
+        for rate in range(n_rates)
+    ]
+    means = [mean_capacity([halves[n] for n in first]) for first in firsts]
+    rates = [float(current_a[first].mean()) / per_rate for first in firsts]
+    for n, (rate, (mean_ah, spread_ah)) in enumerate(zip(rates, means, strict=True), start=1):
+        result.values[f"rate_{n}"] = Quantity(rate, rate * doubt or None, rate_unit)
+        total_ah = math.hypot(spread_ah, mean_ah * mass_share)
+        result.values[f"rate_{n}_capacity"] = Quantity(mean_ah / per, total_ah / per or None, unit)
+        if n > 1:
+            result.values[f"rate_{n}_capacity_kept"] = _kept(means[n - 1], means[0])
+    returns = [run for run in runs[1:] if rate_of[run[0]] == rate_of[0]]
+    if returns:
+        again = mean_capacity([halves[n] for n in returns[0][: options.rate_cycles]])
+        result.values["rate_recovery"] = _kept(again, means[rate_of[0]])
+    suffix = unit.lower().replace("/", "_per_")
+    capacity = np.array(means) / per
+    result.arrays[name] = np.array(rates)
+    result.arrays[f"rate_capacity_{suffix}"] = capacity[:, 0]
+    result.arrays[f"rate_capacity_uncertainty_{suffix}"] = capacity[:, 1]  # without the mass's
+    result.arrays["rate_first_cycle"] = np.array(
+        [ran[first[0]][0] for first in firsts], dtype=float
+    )
+    result.arrays["rate_n_cycles"] = np.array([len(first) for first in firsts], dtype=float)
+
+
+def _kept(top: tuple[float, float], bottom: tuple[float, float]) -> Quantity:
+    """Return a ratio of mean capacities of one cell, in which its mass cancels."""
+    value = top[0] / bottom[0]
+    return Quantity(value, value * math.hypot(top[1] / top[0], bottom[1] / bottom[0]) or None, "1")
 
 
 def _curves(cycle: Cycle, options: Options, result: Analysis, per: float, unit: str) -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rocksalt.analysis.cycling import dq_dv, dq_dv_peaks, half_cycles, line_fit, pair_cycles
+from rocksalt.analysis.cycling import (
+    dq_dv,
+    dq_dv_peaks,
+    half_cycles,
+    line_fit,
+    pair_cycles,
+    rate_numbers,
+)
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.readers.cycler import CyclerOptions, CyclerTable, net_charge, read_cycler
 from rocksalt.analysis.sample import Sample
@@ -284,3 +291,100 @@ def test_a_cycle_number_that_changes_in_a_charge_does_not_cut_it():
     table.cycle[100:403] = 2.0
     halves, _ = half_cycles(table)
     assert [half.kind for half in halves] == ["charge", "discharge"] * 2
+
+
+def rated(steps, seed=0):
+    """Return a cell charged at 0.5 mA and discharged at the (mA, mAh) of each cycle."""
+    rng = np.random.default_rng(seed)
+    time, voltage, current, cycle, now = [], [], [], [], 0.0
+    for n, (milliamperes, capacity) in enumerate(steps, start=1):
+        held = milliamperes * (1 + rng.normal(0, 1e-3))  # as well as a cycler holds it
+        for sign, size in ((1, 0.5), (-1, held)):
+            length = 3600 * capacity / size
+            time += [*(now + np.linspace(0, length, 101)), now + length + 1]
+            line = np.linspace(2.5, 4.8, 101)[::sign]
+            voltage += [*line, line[-1]]
+            current += [*np.full(101, sign * size * 1e-3), 0.0]
+            cycle += [float(n)] * 102
+            now = time[-1] + 1
+    return CyclerTable("made", *(np.array(x) for x in (time, voltage, current, cycle)))
+
+
+RATE_TEST = [
+    *((0.1, 2.0), (0.1, 2.0), (0.1, 2.0)),
+    *((1.0, 1.6), (1.0, 1.5), (1.0, 1.4)),
+    *((0.3, 1.8), (0.3, 1.8)),
+    *((0.1, 1.9), (0.1, 1.9), *[(0.1, 1.0)] * 6),
+]
+
+
+def test_rate_capability_of_a_known_cell(tmp_path):
+    file = write(tmp_path / "rates.csv", rated(RATE_TEST))
+    result = analysed(file, rate_cycles=2)
+    found = {name: q for name, q in result.values.items() if name.startswith("rate_")}
+    units = {name: q.unit for name, q in found.items()}
+    assert units["rate_1"] == "mA/g"
+    assert units["rate_1_capacity"] == "mAh/g"
+    expected = {
+        "rate_1": 10,
+        "rate_2": 30,
+        "rate_3": 100,
+        "rate_1_capacity": 200,
+        "rate_2_capacity": 180,
+        "rate_3_capacity": 155,
+        "rate_2_capacity_kept": 0.9,
+        "rate_3_capacity_kept": 0.775,
+        "rate_recovery": 0.95,
+    }
+    assert {name: q.value for name, q in found.items()} == pytest.approx(expected, rel=5e-3)
+    assert result.arrays["rate_ma_per_g"] == pytest.approx([10, 30, 100], rel=5e-3)
+    assert result.arrays["rate_first_cycle"].tolist() == [1, 7, 4]
+    assert "span discharges at several rates" in " ".join(result.remarks)
+    within = analysed(file, reference_cycle=9, retention_cycles=2)
+    assert not any("several rates" in remark for remark in within.remarks)
+    # 160 and 150 mAh/g: their standard deviation over the root of two, and the record interval's
+    scatter = result.values["rate_3_capacity"].uncertainty
+    assert scatter == pytest.approx(np.hypot(5, 155 / 100 / 6**0.5), rel=0.02)
+
+
+def test_rates_by_the_nominal_capacity_and_of_a_cell(tmp_path):
+    file = write(tmp_path / "rates.csv", rated(RATE_TEST))
+    by_nominal = analysed(file, nominal_capacity_mah_per_g=200, mass_uncertainty_mg=0.1)
+    rate = by_nominal.values["rate_3"]
+    assert (rate.value, rate.unit) == (pytest.approx(0.5, rel=5e-3), "1/h")
+    assert rate.uncertainty == pytest.approx(0.005, rel=0.01)
+    # five cycles of the run in which the first rate returns: two of 1.9 and three of 1.0 mAh
+    recovery = by_nominal.values["rate_recovery"]
+    assert recovery.value == pytest.approx((2 * 1.9 + 3 * 1.0) / 5 / 2.0, rel=5e-3)
+    assert recovery == analysed(file).values["rate_recovery"]  # the mass cancels
+    of_cell = analysed(file, basis="cell").values["rate_3"]
+    assert (of_cell.value, of_cell.unit) == (pytest.approx(1.0, rel=5e-3), "mA")
+    options = Options(positive_current="charge", basis="cell", nominal_capacity_mah_per_g=200)
+    with pytest.raises(MeasurementError, match=r"give sample\.active_mass_mg"):
+        cycling.analyse(file, Sample(name="x"), options)
+
+
+def test_one_rate_and_one_that_drifts_have_no_rate_capability(tmp_path, file):
+    drifting = [(0.5 * 1.02**n, 1.8 - 0.01 * n) for n in range(12)]
+    for one_rate in (file, write(tmp_path / "drift.csv", rated(drifting))):
+        result = analysed(one_rate)
+        names = [*result.values, *result.arrays]
+        assert not [name for name in names if name.startswith("rate_")]
+        assert "rate" not in " ".join(result.remarks)
+
+
+def test_a_discharge_that_the_file_cuts_short_is_no_rate(tmp_path):
+    def cut(rows):
+        del rows[-50:]  # in the only discharge at 1 mA
+
+    file = write(tmp_path / "cut.csv", rated([*[(0.1, 2.0)] * 3, (1.0, 1.6)]), change=cut)
+    result = analysed(file)
+    assert "rate_1" not in result.values
+    assert "ends in a discharge" in " ".join(result.remarks)
+
+
+def test_rates_do_not_depend_on_the_order_of_cycles():
+    current = np.array([1.0, 0.1, 0.304, 0.1005, 0.3, 1.03, 0.297])
+    assert rate_numbers(current).tolist() == [2, 0, 1, 0, 1, 2, 1]
+    assert rate_numbers(current[::-1]).tolist() == [1, 2, 1, 0, 1, 0, 2]
+    assert rate_numbers(current, tolerance=0.01).tolist() == [4, 0, 3, 0, 2, 5, 1]

@@ -1,8 +1,10 @@
 """The rules by which a measurement agrees with a prediction, case by case."""
 
+import re
+
 import pytest
 
-from rocksalt.analysis.evidence import expected_state, judge
+from rocksalt.analysis.evidence import Mapped, expected_state, judge
 from rocksalt.analysis.quantities import Quantity
 
 STAYS = {"stays oxidised": "pass", "oxide in MnO window": "pass", "mixes with MnO": "fail"}
@@ -57,3 +59,94 @@ def test_what_says_nothing_is_silent(technique, edge, values, words):
     found = judge("Ru", METAL, technique, edge, values)
     assert found.relation == "silent"
     assert words in found.why
+
+
+MIXES, SEPARATES = {"mixes with MnO": "pass"}, {"mixes with MnO": "fail"}
+RU_IN_MN = Mapped("Mn", ("Ru", "Mn", "Ni"), solubility=0.08)
+
+
+def spread(lower, upper, share=0.05, bin_edge=(4.0, "nm")):
+    """Return what a map gives; two pure phases of a share of 0.05 vary by 4.36 times it."""
+    return {
+        "mean_share": Quantity(share, 0.001, "1"),
+        "relative_deviation_lower": Quantity(lower, None, "1"),
+        "relative_deviation_upper": Quantity(upper, None, "1"),
+        "bin_edge": Quantity(bin_edge[0], None, bin_edge[1]),
+    }
+
+
+UNIFORM, SEGREGATED = (0.0, 0.2), (1.5, 1.7)
+
+
+@pytest.mark.parametrize(
+    ("criteria", "values", "mapped", "relation", "words"),
+    [
+        (
+            MIXES,
+            spread(*UNIFORM),
+            RU_IN_MN,
+            "consistent",
+            "uniform; the screen expects that it mixes",
+        ),
+        (MIXES, spread(*SEGREGATED), RU_IN_MN, "contradicts", "segregated; .* mixes with MnO"),
+        (
+            MIXES,
+            spread(*SEGREGATED, share=0.1),
+            RU_IN_MN,
+            "silent",
+            "up to a fraction of 0.08, which",
+        ),
+        (
+            SEPARATES,
+            spread(*SEGREGATED),
+            RU_IN_MN,
+            "consistent",
+            "150 to 170 percent .*two phases: 436.* separates from MnO",
+        ),
+        (SEPARATES, spread(*UNIFORM, share=0.1), RU_IN_MN, "contradicts", "uniform; .* separates"),
+        (
+            SEPARATES,
+            spread(*UNIFORM, share=0.1, bin_edge=(30.0, "nm")),
+            RU_IN_MN,
+            "silent",
+            "bins of 30 nm may average over domains",
+        ),
+        (
+            SEPARATES,
+            spread(*UNIFORM, share=0.1, bin_edge=(2.0, "pixel")),
+            RU_IN_MN,
+            "silent",
+            "bins of unknown size",
+        ),
+        (
+            SEPARATES,
+            spread(*UNIFORM),
+            RU_IN_MN,
+            "silent",
+            "above a fraction of 0.08, which it stays below",
+        ),
+        (MIXES, spread(0.0, 2.5), RU_IN_MN, "silent", "too few counts"),
+        (SEPARATES, spread(0.0, 2.5), RU_IN_MN, "silent", "too few counts"),
+        (MIXES, spread(0.02, 0.06), RU_IN_MN, "silent", "absorption and background"),
+        ({"mixes with MnO": "undecided"}, spread(*UNIFORM), RU_IN_MN, "silent", "not decided"),
+        ({"mixes with NiO": "pass"}, spread(*UNIFORM), RU_IN_MN, "silent", "not decided"),
+        (MIXES, spread(*UNIFORM), Mapped(None, ("Ru", "Mn")), "silent", "names no host"),
+        (MIXES, spread(*UNIFORM), Mapped("Mn", ("Ru", "Ni")), "silent", "lacks the host's Mn"),
+        (MIXES, spread(*UNIFORM), Mapped("Mn", ("Ni", "Mn")), "silent", "not of Ru's share"),
+        (MIXES, {}, RU_IN_MN, "silent", "no bounds"),
+        (MIXES, spread(*UNIFORM), None, "silent", "not of Ru's share"),
+        (
+            {"mixes with Li0.5Mn0.5O": "pass"},
+            spread(*UNIFORM),
+            Mapped("Li0.5Mn0.5", ("Ru", "Mn")),
+            "consistent",
+            "mixes with Li0.5Mn0.5O",
+        ),
+    ],
+)
+def test_a_map_of_the_dopant_stands_beside_the_criterion_on_mixing(
+    criteria, values, mapped, relation, words
+):
+    found = judge("Ru", criteria, "element-map", None, values, mapped)
+    assert found.relation == relation, found.why
+    assert re.search(words, found.why), found.why

@@ -305,9 +305,11 @@ def test_stacks_are_read_and_checked(tmp_path):
     assert np.array_equal(read_stack(tmp_path / "a.tif"), stack)
     np.save(tmp_path / "b.npy", stack[0])
     (tmp_path / "c.tif").write_bytes(b"nothing")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:300])
     for name, message in (
         ("b.npy", "no stack"),
         ("c.tif", "cannot be read"),
+        ("cut.npz", "cannot be read: File is not a zip file"),
         ("d.npy", "No such file"),
         ("e.xrm", "export"),
     ):

@@ -276,5 +276,37 @@ def test_evidence_stands_beside_the_prediction(cli, tmp_path, campaign_file):
     assert "measured (xanes, film): contradicts" in " ".join(
         cli("results", "--reasons").out.split()
     )
+    query = ("query", "--technique", "xanes")
+    rows = json.loads(cli(*query, "--format", "json").out)
+    assert len(rows) > 3
+    assert {row["key"] for row in rows} == {found["key"]}
+    expected = ("contradicts", found["why"])  # as `results` says it
+    assert {(row["evidence"], row["evidence_why"]) for row in rows} == {expected}
+    named = cli(*query, "--campaign", "small", "--format", "csv").out
+    assert {
+        (row["evidence"], row["evidence_why"]) for row in csv.DictReader(io.StringIO(named))
+    } == {expected}
+    assert "evidence" in cli(*query).out
+    answer = cli(*query, "--campaign", "smal")
+    assert answer.code == 2
+    assert "campaign 'smal': no ranking in this store; campaigns: small" in answer.err
     cli("report", "-o", "report.html")
     assert "Measured (xanes, film): contradicts" in (tmp_path / "report.html").read_text()
+
+
+def test_evidence_of_several_campaigns_is_asked_for_by_name(cli, experiment, campaign_file):
+    """No campaign, no dopant, and two campaigns: a query does not choose."""
+    cli("analyze", experiment().name)
+    query = ("query", "--technique", "cycling", "--format", "json")
+
+    def relations(*more):
+        return {row["evidence"] for row in json.loads(cli(*query, *more).out)}
+
+    assert relations() == {None}
+    cli("run", campaign_file().name)
+    assert relations() == {None}  # the sample speaks about no candidate
+    cli("analyze", experiment(dopant="Ti").name)
+    assert relations() == {None, "silent"}
+    cli("run", campaign_file(name="other").name)
+    assert relations() == {None}
+    assert relations("--campaign", "other") == {None, "silent"}

@@ -47,6 +47,22 @@ def one_cycle(folder):
     return {**cell(folder, 1), "basis": "cell"}
 
 
+def rates(folder):
+    """Write a rate test: two cycles at each of four currents, and back to the first."""
+    time, voltage, current, cycle, now = [], [], [], [], 0.0
+    for n in range(10):
+        milliamperes = (0.1, 0.2, 0.5, 1.0, 0.1)[n // 2]
+        for sign, size in ((1, 0.1), (-1, milliamperes)):
+            share = np.linspace(0, 1, 101)
+            time.append(now + share * 3600 * (2 - 0.9 * milliamperes) / size)
+            voltage.append((2.5 + 2.2 * share)[::sign] + 0.1 * sign * size - 0.002 * n)
+            current.append(np.full(101, sign * size * 1e-3))
+            cycle.append(np.full(101, n + 1.0))
+            now = time[-1][-1] + 60
+    cycler_file(folder / "rates.csv", *(np.concatenate(x) for x in (time, voltage, current, cycle)))
+    return {"technique": "cycling", "file": "rates.csv", "positive_current": "charge"}
+
+
 def titration(folder):
     pulse, rest = np.arange(1.0, 601.0, 5.0), np.linspace(1, 3600, 200)
     time, voltage, current = [rest - 3600], [np.full(200, 4.0)], [np.zeros(200)]
@@ -224,12 +240,25 @@ def gases(folder):
     }
 
 
+def element_map(folder, shape=(40, 48), **more):
+    rng = np.random.default_rng(2)
+    share = np.where(np.indices(shape)[-1] // 8 % 2, 0.2, 0.05)
+    counts = {"Ru": rng.poisson(200 * share), "Mn": rng.poisson(200 * (1 - share))}
+    np.savez(folder / "edx.npz", **counts)
+    return {"technique": "element-map", "file": "edx.npz", "element": "Ru", **more}
+
+
+def element_volume(folder):
+    given = {"pixel_nm": 2.0, "k_factors": {"Ru": 1.8, "Mn": 1.0}}
+    return element_map(folder, (6, 24, 32), **given)
+
+
 CASES = {
     made.__name__: made
     for made in (
-        *(cell, one_cycle, titration, voltammogram, one_sweep, xanes, xanes_alone),
+        *(cell, one_cycle, rates, titration, voltammogram, one_sweep, xanes, xanes_alone),
         *(soft, soft_difference, images, images_in_nm, powder),
-        *(spectrum, spectra, gases),
+        *(spectrum, spectra, gases, element_map, element_volume),
     )
 }
 
@@ -266,6 +295,7 @@ UNITS = (
 NO_UNIT = (
     *("", "Cycle", "Normalised absorption", "Difference", "Measured\nless fit", "Counts"),
     *("Weight of cycled phase", "Misfit R", "Yield (per eV, area 1)"),
+    *("Bins", "Share of signal of Ru", "Fraction of Ru"),
 )
 
 
@@ -328,6 +358,16 @@ def test_titles_say_what_was_found(tmp_path):
     )
     assert "85.9 % kept over 5 cycles" in titles  # 0.97^5
     assert "Median falls by 3.0" in titles
+
+
+def test_the_currents_of_a_rate_test_are_written_where_each_begins(tmp_path):
+    document, found = analysed(tmp_path, "rates")
+    axes = draw_measurement(document, found.arrays).axes[2]
+    assert axes.get_title(loc="left").startswith("Capacity")
+    written = {text.get_text(): text.xy[0] for text in axes.texts}
+    assert written == {"10 mA/g": 1.5, "20 mA/g": 3.5, "50 mA/g": 5.5, "100 mA/g": 7.5}
+    document, found = analysed(tmp_path, "cell")
+    assert not draw_measurement(document, found.arrays).axes[2].texts
 
 
 def test_invalid_pulses_are_not_drawn_as_valid(tmp_path):

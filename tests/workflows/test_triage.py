@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.console import Console
 
 from rocksalt.screening import scales
 from rocksalt.screening.scales import EnergyScale
@@ -15,6 +16,7 @@ from rocksalt.workflows.mock import MockCalculator
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.report_triage import triage_section
 from rocksalt.workflows.run import run_campaign
+from rocksalt.workflows.tables import ranking_table
 from rocksalt.workflows.triage import agreements, concluded, decide, deciding_plan
 
 BETTER = "better"
@@ -202,6 +204,25 @@ def test_a_run_screens_then_decides_and_a_second_one_does_nothing(
         exclude={"completed_at", "counts"}
     )
     assert again.triage.chosen == first.triage.chosen
+
+
+def test_energies_of_the_engine_that_decides_are_not_averaged_with_others(
+    better_engine, campaign_of, open_store
+):
+    campaign = triaged(campaign_of, dopants=["Co", "Ca"])
+    ranking = run_campaign(campaign, open_store()).ranking
+    of = {candidate.dopant: candidate for candidate in ranking.candidates}
+    trusted = campaign.engines[-1]
+    assert set(of["Co"].rock_salt_reduction_dmu_o_ev) == {"mock", trusted}
+    assert list(of["Co"].deciding_reduction_dmu_o_ev) == [trusted]
+    assert list(of["Ca"].deciding_reduction_dmu_o_ev) == ["mock"]
+    energy = of["Co"].rock_salt_reduction_dmu_o_ev[trusted]
+    console = Console(width=200)
+    with console.capture() as said:
+        console.print(ranking_table(ranking))
+    row = next(line for line in said.get().splitlines() if " Co " in line)
+    assert f" {energy:.2f} " in row
+    assert f"; {trusted} of Co" in said.get() or "; mock of Ca" in said.get()
 
 
 def test_a_spent_budget_starts_nothing_more(

@@ -120,6 +120,7 @@ def _capacities(
             ms=4,
             label=kind,
         )
+    _rates(axes, arrays, suffix)
     title = "Capacity"
     if "retention" in values:
         kept, over = 100 * values["retention"].value, values["retention_cycles"].value
@@ -128,6 +129,33 @@ def _capacities(
     axes.set(xlabel="Cycle", ylabel=f"Capacity ({unit})", ylim=(0, 1.08 * axes.get_ylim()[1]))
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.legend()
+
+
+RATES = {"rate_per_h": "C", "rate_ma_per_g": "mA/g", "rate_ma": "mA"}
+"""Arrays that hold discharge currents, and how they are written."""
+
+
+def _rates(axes: Axes, arrays: Mapping[str, Array], suffix: str) -> None:
+    """Write the discharge current under the cycles where each rate begins, for several rates."""
+    name = next((name for name in RATES if name in arrays), None)
+    if name is None:
+        return
+    first, count = (np.atleast_1d(arrays[f"rate_{part}"]) for part in ("first_cycle", "n_cycles"))
+    capacity = np.atleast_1d(arrays[f"rate_capacity_{suffix}"])
+    for rate, begin, cycles, height in zip(
+        np.atleast_1d(arrays[name]), first, count, capacity, strict=True
+    ):
+        axes.annotate(
+            f"{rate:.3g} {RATES[name]}",
+            (begin + (cycles - 1) / 2, height),
+            (0, -7),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            rotation=90,  # so that those of short runs stand beside each other
+            fontsize=8,
+            color=KINDS["discharge"][0],
+        )
 
 
 def _voltages(
