@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
+from rocksalt.analysis.readers.archives import read_archive
 from rocksalt.analysis.readers.columns import need_extra, numbers_of, read_text
 from rocksalt.analysis.readers.xas import check_energies
 
@@ -169,23 +169,21 @@ def _cut_short(path: Path, found: int, expected: int) -> MeasurementError:
 
 
 def _read_arrays(path: Path, energies: Path | None) -> EnergyLoss:
-    try:
-        if path.suffix.lower() == ".npy":
-            if energies is None:
-                raise MeasurementError(
-                    f"{path}: an array has no energies: give energies, a text file with one per channel"
-                )
+    if path.suffix.lower() == ".npy":
+        if energies is None:
+            raise MeasurementError(
+                f"{path}: an array has no energies: give energies, a text file with one per channel"
+            )
+        try:
             counts = np.load(path, mmap_mode="r", allow_pickle=False)
-            energy = numbers_of(read_text(energies), energies, least_columns=1)[:, 0]
-            return EnergyLoss(str(path), energy, _without_single(counts))
-        # numpy leaves a file open that it opened itself and that is no archive
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise MeasurementError(f"{path}: the arrays cannot be read: {reason}") from error
-    pixel = arrays.pop("pixel_nm", None)
-    energy = arrays.pop("energy_ev", None)
+        except (OSError, ValueError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise MeasurementError(f"{path}: the array cannot be read: {reason}") from error
+        energy = numbers_of(read_text(energies), energies, least_columns=1)[:, 0]
+        return EnergyLoss(str(path), energy, _without_single(counts))
+    arrays = read_archive(path)
+    energy, pixel = arrays.get("energy_ev"), arrays.get("pixel_nm")
+    arrays = {name: each for name, each in arrays.items() if name not in {"energy_ev", "pixel_nm"}}
     if energy is None or energy.ndim != 1 or len(arrays) != 1:
         raise MeasurementError(
             f"{path}: holds {', '.join(arrays) or 'nothing'}: give 'energy_ev' and one array of counts"
