@@ -179,8 +179,8 @@ def _read_arrays(path: Path, energies: Path | None) -> EnergyLoss:
         except (OSError, ValueError, EOFError) as error:
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise MeasurementError(f"{path}: the array cannot be read: {reason}") from error
-        energy = numbers_of(read_text(energies), energies, least_columns=1)[:, 0]
-        return EnergyLoss(str(path), energy, _without_single(counts))
+        table = numbers_of(read_text(energies), energies, least_columns=1)
+        return EnergyLoss(str(path), table[:, 0], _without_single(counts))
     arrays = read_archive(path)
     energy, pixel = arrays.get("energy_ev"), arrays.get("pixel_nm")
     arrays = {name: each for name, each in arrays.items() if name not in {"energy_ev", "pixel_nm"}}
