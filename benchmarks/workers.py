@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "name": "workers",
-    "dopants": ["Mg", "Ti", "Zn", "V"],
+    "dopants": ["Mg", "Al", "Ti", "V", "Zn", "Zr", "Nb", "Sn"],
     "hosts": ["Mn", "Ni", "Co"],
     "fractions": [0.25, 0.5],
     "engines": ["chgnet"],
@@ -102,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--once", type=int, metavar="WORKERS", help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
+    if chosen.cells > (there := len(calculations(chosen.cells))):
+        parser.error(f"--cells {chosen.cells}: there are {there}")
     if chosen.once:
         print(json.dumps(run_once(chosen.cells, chosen.once)))
         return

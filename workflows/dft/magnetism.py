@@ -157,6 +157,14 @@ def spin_warning(
             f"the spin collapsed: no moment is left on {lost}; try other initial_moments_mu_b "
             "or a magnetic_order"
         )
+    left = [i for i in spins if abs(moments[i]) >= COLLAPSED_MU_B]
+    turned = sorted({symbols[i] for i in left if starts[i] * moments[i] < 0})
+    found = []
+    # All turned is the same order, with up and down exchanged.
+    if turned and any(starts[i] * moments[i] > 0 for i in left):
+        found.append(
+            f"moments turned over, so the order is not that of the start: {', '.join(turned)}"
+        )
     halved = {
         symbols[i]: (starts[i], moments[i]) for i in spins if abs(moments[i]) < abs(starts[i]) / 2
     }
@@ -165,8 +173,8 @@ def spin_warning(
             f"{s} {abs(now):.2f} (start {abs(before):.2f})"
             for s, (before, now) in sorted(halved.items())
         )
-        return f"moments fell below half of their start, mu_B: {said}"
-    return None
+        found.append(f"moments fell below half of their start, mu_B: {said}")
+    return "; ".join(found) or None
 
 
 def _with_moments(structure: Structure, settings: DftSettings, signs: Sequence[int]) -> Structure:

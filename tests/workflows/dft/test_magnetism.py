@@ -167,5 +167,21 @@ def test_spins_that_are_lost_are_said(symbol, start, end, said):
     assert said is None or said in found
 
 
+@pytest.mark.parametrize(
+    ("starts", "ends", "turned"),
+    [
+        ([5.0, -5.0], [4.4, -4.4], False),
+        ([5.0, -5.0], [-4.4, 4.4], False),  # the same order, seen from below
+        ([5.0, -5.0], [4.4, 4.4], True),
+        ([5.0, 5.0], [4.4, -4.4], True),
+        ([5.0, -5.0], [4.4, 0.05], False),  # lost rather than turned
+    ],
+)
+def test_an_order_that_was_lost_is_said(starts, ends, turned):
+    cell = antiferromagnetic_rock_salt(rock_salt("Mn"))
+    found = spin_warning(cell, [*starts, 0, 0], [*ends, -0.1, -0.1])
+    assert ("moments turned over" in (found or "")) == turned
+
+
 def test_a_metal_may_lose_its_spin():
     assert spin_warning(element("Co", "hcp"), [3.0, 3.0], [0.0, 0.0]) is None
