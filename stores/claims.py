@@ -19,13 +19,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from os import getpid
 
-import psutil
 from jobflow import JobStore
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.mongo import on_server
+from rocksalt.stores.processes import process_lives
 from rocksalt.stores.sqlite import SQLiteStore
 from rocksalt.stores.sqlite_file import SQLiteFile
 
@@ -109,21 +109,6 @@ def claims_in(store: JobStore) -> Claims:
     if on_server(docs):
         return _ServerClaims(docs._collection.database[TABLE])
     return _NoClaims()
-
-
-def process_lives(pid: int, since: float) -> bool:
-    """Say whether the process of this machine that had a number at a time (s) still lives.
-
-    A number that went to a process born later is not that one.
-    """
-    try:
-        process = psutil.Process(pid)
-        return (
-            process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
-            and process.create_time() <= since + 1
-        )
-    except psutil.NoSuchProcess:
-        return False
 
 
 class _NoClaims(Claims):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jobflow import JobStore
+from typing import TYPE_CHECKING, Any
 
 from rocksalt.screening.elements import check_cation
+
+if TYPE_CHECKING:
+    from rocksalt.stores.reading import Documents
 
 COLUMNS = ("sample", "dopant", "technique", "file", "quantity", "value", "uncertainty", "unit")
 """Of a row, which is one quantity of one measurement; `key`, its identity, is in the row too."""
 
 
 def query_experiments(
-    store: JobStore,
+    store: Documents,
     *,
     technique: str | None = None,
     dopant: str | None = None,

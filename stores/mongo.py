@@ -28,8 +28,6 @@ from rocksalt.stores.addresses import hide_password
 SERVER_WAIT_S = 5.0
 """How long to look for a server before saying that there is none."""
 
-SCHEMES = ("mongodb://", "mongodb+srv://")
-
 CONNECT_WAIT_S = SERVER_WAIT_S / 2
 """Less, so that its reason is known in time."""
 _FORM = "mongodb://user:password@host:port/database"

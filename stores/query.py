@@ -5,16 +5,16 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any, get_args
-
-from jobflow import JobStore
-from pymongo.errors import ConnectionFailure
+from typing import TYPE_CHECKING, Any, get_args
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import CampaignDoc, Role
 from rocksalt.stores.records import COMMON_FIELDS, campaign_names, load_texts, reach
 from rocksalt.stores.sqlite_summaries import fields_of_filter
 from rocksalt.stores.stability import ABOVE_HULL, TOLERANCE_EV_PER_ATOM, energies_above_hull
+
+if TYPE_CHECKING:
+    from rocksalt.stores.reading import Documents
 
 DEFAULT_PROPERTIES = ("label", "role", "engine", "state", "energy_ev_per_atom", "volume", "key")
 """Columns of a query that names none."""
@@ -25,7 +25,7 @@ _OF_RECORD = ("uuid", "index", "name", "completed_at", "metadata", "hosts", "_id
 """What jobflow keeps beside every output."""
 
 
-def load_campaign_doc(store: JobStore, name: str) -> CampaignDoc:
+def load_campaign_doc(store: Documents, name: str) -> CampaignDoc:
     """Return a campaign's document.
 
     Raises
@@ -36,7 +36,7 @@ def load_campaign_doc(store: JobStore, name: str) -> CampaignDoc:
     return CampaignDoc.model_validate(_campaign_output(store, name, "output"))
 
 
-def load_campaign_keys(store: JobStore, name: str) -> dict[str, dict[str, list[str]]]:
+def load_campaign_keys(store: Documents, name: str) -> dict[str, dict[str, list[str]]]:
     """Return the keys of a campaign's calculations by engine and role.
 
     Raises
@@ -47,7 +47,7 @@ def load_campaign_keys(store: JobStore, name: str) -> dict[str, dict[str, list[s
     return _campaign_output(store, name, "output.keys")["keys"]
 
 
-def _campaign_output(store: JobStore, name: str, field: str) -> dict[str, Any]:
+def _campaign_output(store: Documents, name: str, field: str) -> dict[str, Any]:
     found = store.docs_store.query_one({"uuid": f"campaign-{name}"}, properties=[field])
     if found is None:
         known = campaign_names(store)
@@ -196,7 +196,7 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def query_calculations(
-    store: JobStore,
+    store: Documents,
     criteria: dict[str, Any],
     properties: Iterable[str] = DEFAULT_PROPERTIES,
     campaign: str | None = None,
@@ -241,9 +241,13 @@ def query_calculations(
         if limit:
             criteria = _first(store, criteria, members, limit)
         found = list(store.docs_store.query(criteria, properties=fields))
-    except (RocksaltError, ConnectionFailure):
+    except RocksaltError:
         raise
     except Exception as error:  # every store has its own for a filter that it refuses
+        from pymongo.errors import ConnectionFailure
+
+        if isinstance(error, ConnectionFailure):
+            raise
         raise RocksaltError(
             f"--filter is not understood: {' '.join(str(error).split())}"
         ) from error
@@ -260,7 +264,7 @@ def query_calculations(
 
 
 def _first(
-    store: JobStore, criteria: dict[str, Any], members: set[str] | None, limit: int
+    store: Documents, criteria: dict[str, Any], members: set[str] | None, limit: int
 ) -> dict[str, Any]:
     """Return a filter of the first documents by label: so few are then read whole."""
     found = sorted(

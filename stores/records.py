@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from jobflow import JobStore
-from maggma.stores.gridfs import GridFSStore
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import SCHEMA_VERSION, RankingDoc, utc_now
 from rocksalt.stores.electronic_documents import DensityOfStates
-from rocksalt.stores.mongo import additional_stores, ensure_server_indexes, on_server
 from rocksalt.stores.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
+    from jobflow import JobStore
+    from maggma.core import Store
+
     from rocksalt.stores.calculation_documents import CalculationDoc
+    from rocksalt.stores.reading import Documents
 
 INDEXED_FIELDS = (
     "uuid",
@@ -46,7 +47,7 @@ BATCH = 5000
 """Identities that one query asks for."""
 
 
-def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
+def ensure_indexes(store: Documents, *, unique: bool = True) -> None:
     """Make the indexes that queries in the field's words use, where they lack.
 
     Parameters
@@ -55,19 +56,32 @@ def ensure_indexes(store: JobStore, *, unique: bool = True) -> None:
         Let a server refuse a second record of one identity. Other programs may have left such
         records in a jobflow store of theirs.
     """
-    if on_server(store.docs_store):
-        ensure_server_indexes(store.docs_store, INDEXED_FIELDS, IDENTITY if unique else ())
-    else:
+    docs = store.docs_store
+    if isinstance(docs, SQLiteStore):
         for name in INDEXED_FIELDS:
-            store.docs_store.ensure_index(name)
-    if isinstance(store.docs_store, SQLiteStore):
-        store.docs_store.ensure_summary(KEPT_APART)
-    for additional in additional_stores(store).values():
+            docs.ensure_index(name)
+        docs.ensure_summary(KEPT_APART)
+    others = [
+        part for part in store.additional_stores.values() if not isinstance(part, SQLiteStore)
+    ]
+    if isinstance(docs, SQLiteStore) and not others:
+        return
+    # Only here, for reading a file: these bring clients of other stores.
+    from maggma.stores.gridfs import GridFSStore
+
+    from rocksalt.stores.mongo import ensure_server_indexes, on_server
+
+    if on_server(docs):
+        ensure_server_indexes(docs, INDEXED_FIELDS, IDENTITY if unique else ())
+    elif not isinstance(docs, SQLiteStore):
+        for name in INDEXED_FIELDS:
+            docs.ensure_index(name)
+    for additional in others:
         if isinstance(additional, GridFSStore):
             additional.ensure_index("blob_uuid")
 
 
-def other_schema_version(store: JobStore) -> int | None:
+def other_schema_version(store: Documents) -> int | None:
     """Return the schema version of a campaign that this rocksalt would misread, or None.
 
     Every run stores a campaign, and campaigns are few: they speak for the rest of the store.
@@ -92,7 +106,8 @@ def save_many(store: JobStore, records: list[dict[str, Any]]) -> None:
 
     Curves of a density of states go to the additional store `CURVES` where there is one.
     """
-    apart = [r for r in records if CURVES in additional_stores(store) and _holds_curves(r)]
+    additional: Mapping[str, Store] = store.additional_stores  # type: ignore[has-type]  # of jobflow
+    apart = [r for r in records if CURVES in additional and _holds_curves(r)]
     if apart:
         store.update(apart, key=list(IDENTITY), save={CURVES: ["arrays"]})
     plain = [r for r in records if not any(r is other for other in apart)]
@@ -194,7 +209,7 @@ KEPT_APART = (
 """Fields that a file keeps apart from structures and arrays."""
 
 
-def load_summaries(store: JobStore, keys: Iterable[str]) -> dict[str, Summary]:
+def load_summaries(store: Documents, keys: Iterable[str]) -> dict[str, Summary]:
     """Return the calculations that are there, by key and in the order of the keys."""
     wanted = list(keys)
     found = {}
@@ -205,7 +220,7 @@ def load_summaries(store: JobStore, keys: Iterable[str]) -> dict[str, Summary]:
     return {key: found[key] for key in wanted if key in found}
 
 
-def load_states(store: JobStore, keys: Iterable[str]) -> dict[str, str]:
+def load_states(store: Documents, keys: Iterable[str]) -> dict[str, str]:
     """Return 'done' or 'failed' of each calculation that is there, by key."""
     wanted = list(keys)
     found: dict[str, str] = {}
@@ -214,7 +229,7 @@ def load_states(store: JobStore, keys: Iterable[str]) -> dict[str, str]:
     return {key: found[key] for key in wanted if key in found}
 
 
-def _filters(store: JobStore, wanted: list[str]) -> list[dict[str, Any]]:
+def _filters(store: Documents, wanted: list[str]) -> list[dict[str, Any]]:
     """Return filters that together find the calculations of some keys, and perhaps others."""
     every = {"metadata.kind": "calculation"}
     # Most of a store is read in one pass, which takes a fraction of looking each one up.
@@ -225,7 +240,7 @@ def _filters(store: JobStore, wanted: list[str]) -> list[dict[str, Any]]:
 
 
 def load_texts(
-    store: JobStore, criteria: dict[str, Any], fields: list[str]
+    store: Documents, criteria: dict[str, Any], fields: list[str]
 ) -> Iterable[tuple[Any, ...]]:
     """Return fields of the documents that match, from indexes alone where these can tell."""
     docs = store.docs_store
@@ -243,7 +258,7 @@ def reach(document: Any, path: str) -> Any:
     return document
 
 
-def load_document(store: JobStore, uuid: str) -> dict[str, Any] | None:
+def load_document(store: Documents, uuid: str) -> dict[str, Any] | None:
     """Return the output stored under an identity, or None."""
     found = store.docs_store.query_one({"uuid": uuid}, properties=["output"])
     return found["output"] if found else None
@@ -261,20 +276,20 @@ def load_density_of_states(store: JobStore, key: str) -> DensityOfStates | None:
     return document.model_copy(update={"arrays": (arrays or {}).get("data", arrays)})
 
 
-def campaign_names(store: JobStore) -> list[str]:
+def campaign_names(store: Documents) -> list[str]:
     """Return the names of the campaigns in a store, sorted."""
     found = store.docs_store.query({"metadata.kind": "campaign"}, properties=["metadata.campaign"])
     return sorted(record_["metadata"]["campaign"] for record_ in found)
 
 
-def campaign_hashes(store: JobStore) -> dict[str, str]:
+def campaign_hashes(store: Documents) -> dict[str, str]:
     """Return the content hash of each campaign in a store, by name."""
     fields = ["output.name", "output.content_hash"]
     found = store.docs_store.query({"metadata.kind": "campaign"}, properties=fields)
     return {r["output"]["name"]: r["output"]["content_hash"] for r in found}
 
 
-def load_ranking(store: JobStore, name: str) -> RankingDoc:
+def load_ranking(store: Documents, name: str) -> RankingDoc:
     """Return the ranking that a finished run stored.
 
     Raises

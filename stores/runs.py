@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jobflow import JobStore
-
-from rocksalt.stores.claims import process_lives
 from rocksalt.stores.documents import RunDoc
+from rocksalt.stores.processes import process_lives
 from rocksalt.stores.records import save
 
+if TYPE_CHECKING:
+    from jobflow import JobStore
 
-def live_runs(store: JobStore, name: str) -> list[RunDoc]:
+    from rocksalt.stores.reading import Documents
+
+
+def live_runs(store: Documents, name: str) -> list[RunDoc]:
     """Return the runs of a campaign that other processes of this machine are at."""
     runs = (RunDoc.model_validate(record_["output"]) for record_ in _run_records(store, name))
     return [run for run in runs if run.pid != os.getpid() and _is_live(run)]
@@ -24,7 +27,7 @@ def _is_live(run: RunDoc) -> bool:
     return run.ended_at is None and here and process_lives(run.pid, run.started_at.timestamp())
 
 
-def _run_records(store: JobStore, name: str) -> list[dict[str, Any]]:
+def _run_records(store: Documents, name: str) -> list[dict[str, Any]]:
     criteria = {"metadata.kind": "run", "metadata.campaign": name}
     return list(store.docs_store.query(criteria, properties=["uuid", "output"]))
 

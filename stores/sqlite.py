@@ -12,7 +12,6 @@ import bson
 from bson import ObjectId
 from bson.errors import BSONError
 from maggma.core import Sort, Store
-from maggma.stores.mongolike import MemoryStore
 from monty.json import jsanitize
 
 from rocksalt.screening.errors import RocksaltError
@@ -337,7 +336,11 @@ class SQLiteStore(Store):
                 values.setdefault(identity(value), value)
         return list(values.values())
 
-    groupby = MemoryStore.groupby
+    def groupby(self, *args: Any, **kwargs: Any) -> Iterator[tuple[dict, list[dict]]]:
+        """Yield groups of documents, as maggma's `MemoryStore` does."""
+        from maggma.stores.mongolike import MemoryStore  # and with it clients of every cloud
+
+        yield from MemoryStore.groupby(self, *args, **kwargs)  # type: ignore[arg-type]  # it queries only
 
     def update(self, docs: list[dict] | dict, key: list | str | None = None) -> None:
         """Store documents: each replaces the one with the same key, or is added.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from jobflow import JobStore
+from typing import TYPE_CHECKING, Any
 
 from rocksalt.screening.errors import RocksaltError
+
+if TYPE_CHECKING:
+    from rocksalt.stores.reading import Documents
 
 ABOVE_HULL = "energy_above_hull_ev_per_atom"
 """Name of the quantity among the fields of a query."""
@@ -16,7 +17,7 @@ TOLERANCE_EV_PER_ATOM = 1e-6
 
 
 def energies_above_hull(
-    store: JobStore, campaign: str | None = None, engine: str | None = None
+    store: Documents, campaign: str | None = None, engine: str | None = None
 ) -> dict[str, float]:
     """Return the energy above the hull of every calculation that is in one, by key.
 

@@ -44,7 +44,8 @@ def analyze(
 
     Example: rocksalt analyze experiment.yaml --figures figures --figure-format png
     """
-    from rocksalt.stores.opening import open_store, store_address
+    from rocksalt.stores.addresses import store_address
+    from rocksalt.stores.opening import open_store
     from rocksalt.workflows.experiment import analyse, load_experiment, save, stored, task_of
     from rocksalt.workflows.settings import load_settings
 

@@ -30,8 +30,7 @@ def check(
     """
     from rich.table import Table
 
-    from rocksalt.stores.addresses import hide_password
-    from rocksalt.stores.opening import store_address
+    from rocksalt.stores.addresses import hide_password, store_address
     from rocksalt.stores.records import load_summaries
     from rocksalt.workflows.costs import UNCERTAINTY_FACTOR, hours_in_words, remaining_cpu_hours
     from rocksalt.workflows.plan import make_plan

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from jobflow import JobStore
     from rich.console import Console
 
+    from rocksalt.stores.reading import Documents
     from rocksalt.workflows.campaign import Campaign
     from rocksalt.workflows.replay import Record
 
@@ -54,8 +57,8 @@ def say(to: Console, line: str) -> None:
     to.print(line, soft_wrap=True)
 
 
-_opened: list[JobStore] = []
-"""By the command that runs, and not closed yet."""
+_closers: list[Callable[[], None]] = []
+"""Of the stores that the command has opened."""
 
 
 def open_job_store(
@@ -77,24 +80,50 @@ def open_job_store(
     RocksaltError
         When it cannot be opened.
     """
-    from rocksalt.stores.opening import open_store, store_address
+    from rocksalt.stores.opening import close_store, open_store
+
+    store = open_store(_address(address, campaign), must_exist=exists)
+    _closers.append(partial(close_store, store))
+    return store
+
+
+def open_to_read(address: str | None) -> Documents:
+    """Open the documents of a store that is there, until the command ends.
+
+    Parameters
+    ----------
+    address
+        What ``--store`` says.
+
+    Raises
+    ------
+    RocksaltError
+        When it cannot be opened.
+    """
+    from rocksalt.stores.reading import FileDocuments, is_file
+
+    place = _address(address, None)
+    if not is_file(place):
+        return open_job_store(place, exists=True)
+    documents = FileDocuments.open(place)
+    _closers.append(documents.close)
+    return documents
+
+
+def _address(given: str | None, campaign: Campaign | None) -> str:
+    from rocksalt.stores.addresses import store_address
     from rocksalt.workflows.settings import load_settings
 
-    configured = campaign.store if campaign else None
-    place = store_address(address, configured, load_settings().store)
-    _opened.append(open_store(place, must_exist=exists))
-    return _opened[-1]
+    return store_address(given, campaign.store if campaign else None, load_settings().store)
 
 
 def close_stores() -> None:
     """Close the stores that a command has opened."""
-    while _opened:
-        from rocksalt.stores.opening import close_store
-
-        close_store(_opened.pop())
+    while _closers:
+        _closers.pop()()
 
 
-def only_campaign(store: JobStore, name: str | None) -> str:
+def only_campaign(store: Documents, name: str | None) -> str:
     """Return the name that was given, or that of the only campaign in a store.
 
     Raises
@@ -135,7 +164,9 @@ def record_of(calculator: str | None) -> Record | None:
         return active_record()
     record = Record(calculator.removeprefix(REPLAY))
     if record.store is not None:
-        _opened.append(record.store)
+        from rocksalt.stores.opening import close_store
+
+        _closers.append(partial(close_store, record.store))
     return record
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from jobflow import JobStore
+from typing import TYPE_CHECKING, Any
 
 from rocksalt.analysis.evidence import Mapped, judge
 from rocksalt.analysis.quantities import Quantity
 from rocksalt.stores.documents import RankingDoc
 from rocksalt.stores.experiment_documents import ExperimentDoc
+
+if TYPE_CHECKING:
+    from jobflow import JobStore
+
+    from rocksalt.stores.reading import Documents
 
 MOST_DRAWN = 100
 """Measurements that a report draws: a page must still open."""
@@ -19,7 +22,7 @@ MOST_DRAWN = 100
 FIELDS = [f"output.{name}" for name in ExperimentDoc.model_fields if name != "arrays"]
 
 
-def experiments_on(store: JobStore, dopants: Iterable[str]) -> list[ExperimentDoc]:
+def experiments_on(store: Documents, dopants: Iterable[str]) -> list[ExperimentDoc]:
     """Return the analysed measurements that speak about some dopants, without their curves."""
     criteria = {"metadata.kind": "experiment", "output.dopant": {"$in": sorted(dopants)}}
     found = store.docs_store.query(criteria, properties=FIELDS)

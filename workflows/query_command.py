@@ -13,13 +13,13 @@ from rocksalt.workflows.command_parts import (
     OutputFormat,
     StoreOption,
     console,
-    open_job_store,
+    open_to_read,
     say,
 )
 from rocksalt.workflows.wording import counted
 
 if TYPE_CHECKING:
-    from jobflow import JobStore
+    from rocksalt.stores.reading import Documents
 
 
 def query(
@@ -93,12 +93,12 @@ def query(
             get_technique(technique)  # names the nearest one that there is
         from rocksalt.stores.experiment_query import COLUMNS, query_experiments
 
-        job_store = open_job_store(store, exists=True)
+        documents = open_to_read(store)
         rows = query_experiments(
-            job_store, technique=technique, dopant=dopant, host=host, sample=sample, limit=limit
+            documents, technique=technique, dopant=dopant, host=host, sample=sample, limit=limit
         )
         names = list(COLUMNS)
-        evidence = _evidence(job_store, campaign, rows)
+        evidence = _evidence(documents, campaign, rows)
         for row in rows:
             row["evidence"], row["evidence_why"] = evidence.get(row["key"], (None, None))
         if output is not OutputFormat.table:
@@ -129,13 +129,13 @@ def query(
     names = list(DEFAULT_PROPERTIES) if properties is None else check_properties(properties)
     if stability is not None and properties is None:
         names.append(ABOVE_HULL)
-    job_store = open_job_store(store, exists=True)
-    rows = query_calculations(job_store, criteria, names, campaign, limit, stability)
+    documents = open_to_read(store)
+    rows = query_calculations(documents, criteria, names, campaign, limit, stability)
     _print(rows, names, counted(len(rows), "calculation"), output)
 
 
 def _evidence(
-    store: JobStore, campaign: str | None, rows: list[dict[str, Any]]
+    store: Documents, campaign: str | None, rows: list[dict[str, Any]]
 ) -> dict[str, tuple[str, str]]:
     """Return how the measurements of some rows stand to a ranking, and why, by their key.
 

@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from jobflow import Flow, JobStore
 from pydantic import Field
 from rich.table import Table
 
 from rocksalt.stores.documents import Document, utc_now
 from rocksalt.stores.records import load_document, save
 from rocksalt.workflows.wording import counted, listed
+
+if TYPE_CHECKING:
+    from jobflow import Flow, JobStore
+
+    from rocksalt.stores.reading import Documents
 
 BATCH_KIND = "batch"
 """``metadata.kind`` of the output of a job, until its calculations are taken in."""
@@ -102,13 +106,13 @@ def remember(store: JobStore, submission: SubmissionDoc) -> None:
     save(store, f"submission-{name}", "submission", submission, name, campaign=name)
 
 
-def remembered(store: JobStore, name: str) -> SubmissionDoc | None:
+def remembered(store: Documents, name: str) -> SubmissionDoc | None:
     """Return where a campaign's jobs were put last, or None."""
     output = load_document(store, f"submission-{name}")
     return None if output is None else SubmissionDoc.model_validate(output)
 
 
-def holds_unharvested(store: JobStore) -> bool:
+def holds_unharvested(store: Documents) -> bool:
     """Say whether jobs have left outputs whose calculations are not taken in yet."""
     return store.docs_store.query_one({"metadata.kind": BATCH_KIND}, ["uuid"]) is not None
 

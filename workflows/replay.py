@@ -19,9 +19,8 @@ from pydantic import ValidationError
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import HullEntry, Rejected
-from rocksalt.stores.addresses import hide_password
+from rocksalt.stores.addresses import SCHEMES, hide_password
 from rocksalt.stores.documents import CampaignDoc
-from rocksalt.stores.mongo import SCHEMES
 from rocksalt.stores.opening import close_store, open_store
 from rocksalt.stores.records import BATCH, campaign_names, load_document, reach, save_many
 from rocksalt.stores.transfer import read_records

@@ -7,7 +7,7 @@ from rocksalt.workflows.command_parts import (
     NameArgument,
     StoreOption,
     console,
-    open_job_store,
+    open_to_read,
     say,
 )
 from rocksalt.workflows.submit_command import LaunchpadOption, print_queue, take_in
@@ -32,17 +32,17 @@ def status(
     from rocksalt.workflows.stages import STAGE_OF_ROLE
 
     out = console()
-    job_store = open_job_store(store, exists=True)
-    take_in(job_store, console(stderr=True))
-    names = [name] if name else campaign_names(job_store)
+    documents = open_to_read(store)
+    take_in(documents, console(stderr=True))
+    names = [name] if name else campaign_names(documents)
     if not names:
         raise RocksaltError("the store holds no campaign: start one with 'rocksalt run CAMPAIGN'")
     for each in names:
-        keys_of = load_campaign_keys(job_store, each)
+        keys_of = load_campaign_keys(documents, each)
         states = load_states(
-            job_store, (k for r in keys_of.values() for keys in r.values() for k in keys)
+            documents, (k for r in keys_of.values() for keys in r.values() for k in keys)
         )
-        runs = live_runs(job_store, each)
+        runs = live_runs(documents, each)
         idle = sum(run.n_workers for run in runs)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for heading in ("stage", "engine", "of", "done", "running", "waiting", "failed"):
@@ -63,7 +63,7 @@ def status(
         state = f"running (process {processes})" if runs else "not running"
         say(out, f"{each}: {state}")
         out.print(table)
-        failures = load_summaries(job_store, (k for k, s in states.items() if s == "failed"))
+        failures = load_summaries(documents, (k for k, s in states.items() if s == "failed"))
         for summary in failures.values():
             say(out, f"failed: {summary.label} with {summary.engine}: {summary.error}")
-        print_queue(out, job_store, each, launchpad, store)
+        print_queue(out, documents, each, launchpad, store)

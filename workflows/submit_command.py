@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobflow import JobStore
     from rich.console import Console
 
+    from rocksalt.stores.reading import Documents
     from rocksalt.workflows.queues import Queue, QueuedJob, SubmissionDoc
     from rocksalt.workflows.submission import Submission
 
@@ -100,8 +101,8 @@ def submit(
 
     Example: rocksalt submit screen.yaml --manager fireworks --store mongodb://host/screen
     """
-    from rocksalt.stores.addresses import has_password
-    from rocksalt.stores.opening import open_store, store_address
+    from rocksalt.stores.addresses import has_password, store_address
+    from rocksalt.stores.opening import open_store
     from rocksalt.workflows.campaign import load_campaign
     from rocksalt.workflows.command_parts import console
     from rocksalt.workflows.preflight import preflight
@@ -163,20 +164,22 @@ def submit(
         )
 
 
-def take_in(store: JobStore, messages: Console) -> None:
+def take_in(store: Documents, messages: Console) -> None:
     """Make documents of what jobs have finished since; say what could not be taken in."""
     from pymongo.errors import PyMongoError
 
-    from rocksalt.stores.mongo import explained_server_error
     from rocksalt.workflows.queues import holds_unharvested
 
     try:
         if not holds_unharvested(store):
             return
+        from rocksalt.stores.opening import job_store_of
         from rocksalt.workflows.harvest import harvest
 
-        outcome = harvest(store)
+        outcome = harvest(job_store_of(store))
     except PyMongoError as error:  # a user who may only read sees what is there
+        from rocksalt.stores.mongo import explained_server_error
+
         reason = explained_server_error(error)
         messages.print(f"results of finished jobs are not taken in: {reason}", soft_wrap=True)
         return
@@ -290,7 +293,7 @@ def _print_failed(to: Console, failed: Sequence[QueuedJob], remedy: str) -> None
 
 
 def print_queue(
-    out: Console, store: JobStore, name: str, launchpad: Path | None, address: str | None
+    out: Console, documents: Documents, name: str, launchpad: Path | None, address: str | None
 ) -> None:
     """Print what the queue of a submitted campaign says; nothing for one that was not submitted.
 
@@ -310,9 +313,12 @@ def print_queue(
     """
     from rocksalt.workflows.queues import remembered
 
-    submission = remembered(store, name)
+    submission = remembered(documents, name)
     if launchpad is None and submission is None:
         return
+    from rocksalt.stores.opening import job_store_of
+
+    store = job_store_of(documents)
     try:
         queue = _queue_of(store, submission, launchpad)
         with closing(queue):

@@ -9,9 +9,9 @@ from maggma.stores import MemoryStore
 from pymongo.errors import ConnectionFailure
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.addresses import HIDDEN, hide_password
-from rocksalt.stores.mongo import SCHEMES, additional_stores
-from rocksalt.stores.opening import open_store, store_address
+from rocksalt.stores.addresses import HIDDEN, SCHEMES, hide_password, store_address
+from rocksalt.stores.mongo import additional_stores
+from rocksalt.stores.opening import open_store
 from rocksalt.stores.records import load_document
 from rocksalt.workflows.settings import load_settings
 

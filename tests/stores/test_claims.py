@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rocksalt.stores import claims as module
-from rocksalt.stores.claims import EXPIRE_S, RENEW_S, claims_in, process_lives
+from rocksalt.stores.claims import EXPIRE_S, RENEW_S, claims_in
+from rocksalt.stores.processes import process_lives
 
 KEYS = [f"key-{n}" for n in range(20)]
 

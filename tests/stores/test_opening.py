@@ -8,8 +8,8 @@ from maggma.stores import MemoryStore
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores import opening
+from rocksalt.stores.addresses import hide_password, store_address
 from rocksalt.stores.mongo import mongo_job_store
-from rocksalt.stores.opening import hide_password, store_address
 from rocksalt.stores.records import INDEXED_FIELDS
 from rocksalt.stores.sqlite import SQLiteStore
 
