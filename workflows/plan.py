@@ -18,18 +18,17 @@ from rocksalt.screening.mixtures import (
 )
 from rocksalt.screening.prototypes import (
     ROCK_SALT_SYMMETRY,
-    Start,
     element_starts,
     oxygen_starts,
     rock_salt_starts,
 )
-from rocksalt.stores.documents import Role
 from rocksalt.workflows.calculation import Calculation
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.dft.planning import dft_calculations
 from rocksalt.workflows.electronic_structure import electronic_structure_calculations
 from rocksalt.workflows.plan_stages import (
     chemical_systems,
+    from_start,
     hull_calculations,
     series_calculations,
     user_calculations,
@@ -149,7 +148,7 @@ def reference_calculations(campaign: Campaign, engine: str) -> Iterator[Calculat
 def oxygen_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
     """Yield the candidates for the O2 reference with one engine."""
     for start in oxygen_starts():
-        yield _from_start(campaign, engine, "oxygen", start, f"O2 {start.prototype}")
+        yield from_start(campaign, engine, "oxygen", start, f"O2 {start.prototype}")
 
 
 def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterator[Calculation]:
@@ -160,9 +159,9 @@ def cation_calculations(campaign: Campaign, engine: str, cation: str) -> Iterato
     must have the same freedom.
     """
     for start in element_starts(cation):
-        yield _from_start(campaign, engine, "element", start, f"{cation} {start.prototype}")
+        yield from_start(campaign, engine, "element", start, f"{cation} {start.prototype}")
     for start in rock_salt_starts(cation):
-        yield _from_start(
+        yield from_start(
             campaign,
             engine,
             "end-member",
@@ -254,19 +253,3 @@ def lithiated_calculations(campaign: Campaign, engine: str, host: str) -> Iterat
             prototype=end.name,
             relaxation=campaign.relaxation_settings(),
         )
-
-
-def _from_start(
-    campaign: Campaign, engine: str, role: Role, start: Start, label: str, **changes: float
-) -> Calculation:
-    return Calculation(
-        role=role,
-        label=label,
-        engine=engine,
-        structure=start.structure,
-        fingerprint=structure_fingerprint(start.structure),
-        prototype=start.prototype,
-        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell).model_copy(
-            update=changes
-        ),
-    )

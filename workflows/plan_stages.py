@@ -57,14 +57,14 @@ def hull_calculations(
     for symbol in system:
         if symbol not in campaign.cations:
             for start in element_starts(symbol):
-                yield _free(campaign, engine, "element", start, f"{symbol} {start.prototype}")
+                yield from_start(campaign, engine, "element", start, f"{symbol} {start.prototype}")
         if symbol not in {*campaign.cations, "Li"}:
             for start in rock_salt_starts(symbol):
                 label = f"{symbol}O {start.prototype}"
-                yield _free(campaign, engine, "competing-phase", start, label)
+                yield from_start(campaign, engine, "competing-phase", start, label)
     for start in competing_starts(system):
         formula = start.structure.composition.reduced_formula
-        yield _free(campaign, engine, "competing-phase", start, f"{formula} {start.prototype}")
+        yield from_start(campaign, engine, "competing-phase", start, f"{formula} {start.prototype}")
 
 
 def user_calculations(
@@ -76,7 +76,7 @@ def user_calculations(
         if any({e.symbol for e in structure.composition} <= system for system in systems):
             start = Start(structure, name)
             formula = structure.composition.reduced_formula
-            yield _free(campaign, engine, "competing-phase", start, f"{formula} {name}")
+            yield from_start(campaign, engine, "competing-phase", start, f"{formula} {name}")
 
 
 def series_calculations(campaign: Campaign, engine: str) -> Iterator[Calculation]:
@@ -203,7 +203,18 @@ def _vacancies(
             )
 
 
-def _free(campaign: Campaign, engine: str, role: Role, start: Start, label: str) -> Calculation:
+def from_start(
+    campaign: Campaign, engine: str, role: Role, start: Start, label: str, **changes: float
+) -> Calculation:
+    """Return the calculation of an element, a molecule or a phase.
+
+    Parameters
+    ----------
+    start
+        Its structure, and whether the cell is relaxed.
+    **changes
+        Of the campaign's relaxation settings.
+    """
     return Calculation(
         role=role,
         label=label,
@@ -211,7 +222,9 @@ def _free(campaign: Campaign, engine: str, role: Role, start: Start, label: str)
         structure=start.structure,
         fingerprint=structure_fingerprint(start.structure),
         prototype=start.prototype,
-        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell),
+        relaxation=campaign.relaxation_settings(relax_cell=start.relax_cell).model_copy(
+            update=changes
+        ),
     )
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rocksalt.analysis.errors import MeasurementError
+from rocksalt.analysis.fitted_peaks import add_peaks, analysis_of, window_around
 from rocksalt.analysis.peak_fits import FOUND_ABOVE, PeakFit, fit_peaks
 from rocksalt.analysis.peak_model import Background, Component
 from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.spectra import read_curve
 from rocksalt.analysis.sample import Sample
-from rocksalt.analysis.techniques.xps import add_peaks
 from rocksalt.analysis.xanes import Range
 
 LI_RICH: dict[str, Component] = {
@@ -68,13 +68,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     """
     curve = read_curve(file, column=options.column)
     template = options.components or LI_RICH
-    window = options.window_per_cm
-    if window is None:
-        positions = [band.position for band in template.values()]
-        window = (
-            max(min(positions) - BESIDE_PER_CM, float(curve.x[0])),
-            min(max(positions) + BESIDE_PER_CM, float(curve.x[-1])),
-        )
+    window = options.window_per_cm or window_around(template, curve, BESIDE_PER_CM)
     outside = [name for name, c in template.items() if not window[0] < c.position < window[1]]
     if len(outside) == len(template) or (outside and options.components):
         raise MeasurementError(
@@ -91,15 +85,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         counts_per_unit=options.counts_per_unit if options.noise == "counts" else None,
         name=str(file),
     )
-    analysis = Analysis(
-        parameters={
-            **options.model_dump(mode="json"),
-            "used_components": {n: c.model_dump(mode="json") for n, c in bands.items()},
-            "used_window_per_cm": window,
-            "component_order": list(fit.names),
-        },
-        arrays={"shift_per_cm": fit.x},
-    )
+    analysis = analysis_of(fit, bands, options, {"used_window_per_cm": window}, "shift_per_cm")
     if outside:
         analysis.remarks.append(f"Not measured, and left out: {', '.join(outside)}.")
     _add_bands(analysis, fit)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rocksalt.analysis.errors import MeasurementError
-from rocksalt.analysis.peak_fits import PeakFit, fit_peaks
+from rocksalt.analysis.fitted_peaks import add_peaks, analysis_of, window_around
+from rocksalt.analysis.peak_fits import fit_peaks
 from rocksalt.analysis.peak_model import Background, Component
 from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.columns import file_sha256
@@ -97,11 +96,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     curve = _read(file, options, options.block)
     shift, shift_uncertainty = _charge_shift(file, options)
     curve = Curve(curve.name, curve.x + shift, curve.y)
-    positions = [each.position for each in template.values()]
-    window = options.window_ev or (
-        max(min(positions) - BESIDE_EV, float(curve.x[0])),
-        min(max(positions) + BESIDE_EV, float(curve.x[-1])),
-    )
+    window = options.window_ev or window_around(template, curve, BESIDE_EV)
     outside = [name for name, c in template.items() if not window[0] < c.position < window[1]]
     if outside:
         raise MeasurementError(
@@ -120,15 +115,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         counts_per_unit=options.counts_per_unit if options.noise == "counts" else None,
         name=str(file),
     )
-    analysis = Analysis(
-        parameters={
-            **options.model_dump(mode="json"),
-            "used_components": {n: c.model_dump(mode="json") for n, c in template.items()},
-            "used_window_ev": window,
-            "component_order": list(fit.names),
-        },
-        arrays={"binding_energy_ev": fit.x},
-    )
+    analysis = analysis_of(fit, template, options, {"used_window_ev": window}, "binding_energy_ev")
     if options.reference_file is not None:
         analysis.parameters = {
             **analysis.parameters,
@@ -146,47 +133,10 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         )
     if options.together and len(fit.names) > 1:
         analysis.remarks.append(
-            f"All components moved together by {fit.positions[0] - positions[0]:+.2f} eV; distances are "
+            f"All components moved together by {fit.positions[0] - template[fit.names[0]].position:+.2f} eV; distances are "
             "the template's where a component has no shift of its own."
         )
     return analysis
-
-
-def add_peaks(analysis: Analysis, fit: PeakFit, unit: str, common_uncertainty: float = 0.0) -> None:
-    """Put a fit of peaks into an analysis: shares, positions, widths, goodness, curves, remarks.
-
-    Parameters
-    ----------
-    analysis
-        To which they are added.
-    fit
-        Of the peaks.
-    unit
-        Of the axis.
-    common_uncertainty
-        Standard uncertainty of the axis, which enters that of every position.
-    """
-    for i, name in enumerate(fit.names):
-        position, width = fit.position_uncertainties[i], fit.width_uncertainties[i]
-        analysis.values[f"{name}_share"] = Quantity(*fit.share([name]), "1")
-        analysis.values[f"{name}_position"] = Quantity(
-            float(fit.positions[i]),
-            math.hypot(position, common_uncertainty) if np.isfinite(position) else None,
-            unit,
-        )
-        analysis.values[f"{name}_width"] = Quantity(
-            float(fit.widths[i]), float(width) if np.isfinite(width) else None, unit
-        )
-    analysis.values["total_area"] = Quantity(*fit.total_area(), f"intensity {unit}")
-    analysis.values["reduced_chi_square"] = Quantity(fit.reduced_chi_square, None, "1")
-    analysis.arrays |= {
-        "intensity": fit.data,
-        "noise": fit.noise,
-        "background": fit.background,
-        "components": fit.components,
-        "envelope": fit.envelope,
-    }
-    analysis.remarks += fit.remarks
 
 
 def _read(file: Path, options: Options, block: str | int | None) -> Curve:
