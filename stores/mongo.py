@@ -11,6 +11,7 @@ from jobflow import JobStore
 from maggma.core import Store
 from maggma.stores import MemoryStore, MongoStore
 from maggma.stores.gridfs import GridFSStore
+from monty.json import jsanitize
 from pymongo import ASCENDING, IndexModel
 from pymongo.collection import Collection
 from pymongo.errors import (
@@ -40,6 +41,7 @@ _UNAUTHORIZED, _ATLAS_ERROR = 13, 8000
 _WRONG_PASSWORD = (18, _ATLAS_ERROR)
 _TOO_LARGE = (10334, 17419, 17420)
 _DISK_FULL = 14031
+_DUPLICATE_KEY = 11000
 
 
 def mongo_job_store(address: str, docs: str, data: str, wait_s: float = SERVER_WAIT_S) -> JobStore:
@@ -189,6 +191,41 @@ def ensure_server_indexes(
     except OperationFailure as error:
         if error.code != _UNAUTHORIZED:
             raise
+
+
+def insert_or_replace(
+    store: MongoStore, documents: list[dict[str, Any]], key: tuple[str, ...]
+) -> None:
+    """Write documents most of which the server lacks, which costs it less than upserts.
+
+    They are sent as inserts. Those that the unique index of `ensure_server_indexes` refuses, because
+    they are there or another writer just stored them, replace what is there. Without that index
+    all are upserted.
+
+    Parameters
+    ----------
+    documents
+        At least one.
+    key
+        Fields that identify a document: those of the unique index.
+    """
+    collection: Collection = store._collection
+    together = [(name, ASCENDING) for name in key]
+    indexes = collection.index_information().values()
+    if not any(spec["key"] == together and spec.get("unique") for spec in indexes):
+        store.update(documents, key=list(key))
+        return
+    # In the form in which maggma stores them; copies, since an insert adds an _id.
+    plain = [jsanitize(each, allow_bson=True, recursive_msonable=True) for each in documents]
+    try:
+        collection.insert_many(plain, ordered=False)
+    except BulkWriteError as error:
+        details: Mapping[str, Any] = error.details or {}
+        refused = details.get("writeErrors", [])
+        others = [each for each in refused if each["code"] != _DUPLICATE_KEY]
+        if others or details.get("writeConcernErrors"):
+            raise
+        store.update([documents[each["index"]] for each in refused], key=list(key))
 
 
 def check_writable(store: JobStore) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.documents import CampaignDoc, Role
-from rocksalt.stores.records import COMMON_FIELDS, campaign_names, load_texts, reach
+from rocksalt.stores.records import COMMON_FIELDS, campaign_names, load_states, load_texts, reach
 from rocksalt.stores.sqlite_summaries import fields_of_filter
 from rocksalt.stores.stability import ABOVE_HULL, TOLERANCE_EV_PER_ATOM, energies_above_hull
 
@@ -45,6 +45,22 @@ def load_campaign_keys(store: Documents, name: str) -> dict[str, dict[str, list[
         When the store has no campaign of that name; the nearest is named.
     """
     return _campaign_output(store, name, "output.keys")["keys"]
+
+
+def is_computed(store: Documents, name: str, without_failed: bool = False) -> bool:
+    """Say whether a store holds every calculation that the last plan of a campaign had.
+
+    Parameters
+    ----------
+    without_failed
+        Those that failed do not count.
+    """
+    if name not in campaign_names(store):
+        return False
+    roles_of = load_campaign_keys(store, name).values()
+    keys = [key for roles in roles_of for some in roles.values() for key in some]
+    states = load_states(store, keys)
+    return len(states) == len(set(keys)) and not (without_failed and "failed" in states.values())
 
 
 def _campaign_output(store: Documents, name: str, field: str) -> dict[str, Any]:

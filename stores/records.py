@@ -101,17 +101,27 @@ def save(
     save_many(store, [record(uuid, kind, document, name, **metadata)])
 
 
-def save_many(store: JobStore, records: list[dict[str, Any]]) -> None:
+def save_many(
+    store: JobStore, records: list[dict[str, Any]], *, mostly_new: bool = False
+) -> None:
     """Write records of `record`, all without curves in one transaction.
 
     Curves of a density of states go to the additional store `CURVES` where there is one.
+
+    Parameters
+    ----------
+    mostly_new
+        Most of them are not there yet: a server then writes them at less cost. Those that are
+        there are replaced all the same.
     """
     additional: Mapping[str, Store] = store.additional_stores  # type: ignore[has-type]  # of jobflow
     apart = [r for r in records if CURVES in additional and _holds_curves(r)]
     if apart:
         store.update(apart, key=list(IDENTITY), save={CURVES: ["arrays"]})
     plain = [r for r in records if not any(r is other for other in apart)]
-    if plain:
+    if plain and mostly_new and on_server(store.docs_store):
+        insert_or_replace(store.docs_store, plain, IDENTITY)
+    elif plain:
         store.docs_store.update(plain, key=list(IDENTITY))
 
 

@@ -193,7 +193,7 @@ def import_records(store: JobStore, path: Path, *, replace: bool = False) -> Tra
     for lines in _batches(islice(_content(path), 1, None)):
         records = [line["record"] for line in lines if "record" in line]
         new = _without_known(store, records)
-        save_many(store, new)
+        save_many(store, new, mostly_new=True)
         transfer.n_records += len(records)
         transfer.n_stored += len(new)
         for line in lines:

@@ -55,6 +55,7 @@ def run(
 
     Example: rocksalt run examples/quickstart.yaml --workers 2
     """
+    from rocksalt.stores.query import is_computed
     from rocksalt.workflows.preflight import Findings, preflight
     from rocksalt.workflows.same_name import refuse_other_content
     from rocksalt.workflows.settings import load_settings
@@ -68,7 +69,7 @@ def run(
     if not replace:
         refuse_other_content(job_store, campaign)
     n_workers = workers or load_settings().workers
-    if n_workers > 1 and record is None:
+    if n_workers > 1 and record is None and not is_computed(job_store, campaign.name, retry_failed):
         start_worker_server(campaign.engines)  # it imports while this process does, and plans
     from rocksalt.workflows.progress import ProgressDisplay
     from rocksalt.workflows.run import run_campaign

@@ -91,7 +91,7 @@ class SharedWork:
         stopping
             Asked between calculations; once it is true those that are running are finished.
         """
-        if n_workers > 1:
+        if n_workers > 1 and self.left:
             start_worker_server({calculation.engine for calculation in self.left.values()})
         with self._claims.kept():
             try:

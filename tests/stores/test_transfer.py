@@ -269,8 +269,8 @@ def test_an_import_that_is_killed_is_finished_by_the_next(new_store, exported, m
         patched.setattr(transfer._batches, "__defaults__", (10,))
         left = iter([plain, plain])
 
-        def killed(*arguments):
-            next(left, None)(*arguments)  # the third call fails
+        def killed(*arguments, **options):
+            next(left, None)(*arguments, **options)  # the third call fails
 
         patched.setattr(transfer, "save_many", killed)
         with pytest.raises(TypeError):

@@ -350,6 +350,27 @@ def test_workers_come_from_the_settings(cli, campaign_file, tmp_path, monkeypatc
     assert asked == [1, 3, 4, 5]
 
 
+def test_workers_are_prepared_only_where_something_is_left(cli, campaign_file, monkeypatch):
+    from rocksalt.workflows import worker_server
+
+    prepared = []
+    plain = worker_server.start_worker_server
+
+    def start_worker_server(engines=()):
+        prepared.append(set(engines))
+        return plain(engines)
+
+    monkeypatch.setattr(worker_server, "start_worker_server", start_worker_server)
+    monkeypatch.setattr("rocksalt.workflows.shared_work.start_worker_server", start_worker_server)
+    campaign = campaign_file()
+    assert cli("run", campaign, "--workers", 2).code == 0
+    assert {"mock"} in prepared
+    prepared.clear()
+    again = cli("run", campaign, "--workers", 2)
+    assert "0 calculations done now" in again.err
+    assert prepared == []
+
+
 def test_other_engines_on_the_line(cli, campaign_file):
     file = campaign_file(dopants=["Mg"], fractions=[0.5], engines=["chgnet"]).name
     answer = cli("run", file, "--calculator", "mock, mock", "--format", "json")
