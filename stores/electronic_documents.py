@@ -67,6 +67,9 @@ class ElectronicStructurePoint(Document):
     geometry: str | None
     metal_moments_mu_b: list[float] | None = Field(description="Of each host metal atom, rising")
     total_moment_mu_b: float | None = Field(description="Sum over the cell's sites")
+    max_force_ev_per_angstrom: float | None = Field(
+        None, description="Largest force on an atom, with the engine of the states"
+    )
     warnings: list[str] = Field(default_factory=list)
 
 

@@ -101,9 +101,7 @@ def save(
     save_many(store, [record(uuid, kind, document, name, **metadata)])
 
 
-def save_many(
-    store: JobStore, records: list[dict[str, Any]], *, mostly_new: bool = False
-) -> None:
+def save_many(store: JobStore, records: list[dict[str, Any]], *, mostly_new: bool = False) -> None:
     """Write records of `record`, all without curves in one transaction.
 
     Curves of a density of states go to the additional store `CURVES` where there is one.
@@ -119,10 +117,13 @@ def save_many(
     if apart:
         store.update(apart, key=list(IDENTITY), save={CURVES: ["arrays"]})
     plain = [r for r in records if not any(r is other for other in apart)]
-    if plain and mostly_new and on_server(store.docs_store):
-        insert_or_replace(store.docs_store, plain, IDENTITY)
+    docs = store.docs_store
+    if plain and mostly_new and not isinstance(docs, SQLiteStore):
+        from rocksalt.stores.mongo import insert_or_replace  # not for files: it brings clients
+
+        insert_or_replace(docs, plain, IDENTITY)
     elif plain:
-        store.docs_store.update(plain, key=list(IDENTITY))
+        docs.update(plain, key=list(IDENTITY))
 
 
 def _holds_curves(record_: dict[str, Any]) -> bool:
@@ -189,6 +190,7 @@ class Summary(BaseModel):
     n_evaluations: int = 0
     n_fallbacks: int = 0
     cpu_s: float | None = None
+    max_force_ev_per_angstrom: float | None = None
     density_of_states: DensityOfStates | None = None
     completed_at: datetime | None = None
 
@@ -206,7 +208,7 @@ COMMON_FIELDS = (
     *Summary.model_fields,
     # what people ask by and want to see
     *("cations", "chemsys", "formula_pretty", "energy_ev"),
-    *("density", "converged", "max_force_ev_per_angstrom"),
+    *("density", "converged"),
 )
 """Fields of a calculation that most queries are content with."""
 

@@ -157,5 +157,6 @@ def _point(summary: Summary, host: str) -> ElectronicStructurePoint:
         total_moment_mu_b=None
         if found.moments_mu_b is None
         else sum(sum(moments) for moments in found.moments_mu_b.values()),
+        max_force_ev_per_angstrom=summary.max_force_ev_per_angstrom,
         warnings=summary.warnings,
     )

@@ -42,12 +42,21 @@ def electronic_table(documents: Sequence[ElectronicStructureDoc]) -> RenderableT
         relaxed = ", ".join(dict.fromkeys(p.geometry or "nothing" for p in document.points))
         legend = (
             f"{document.engine}: shares of O 2p and {host} d in the occupied states within "
-            f"{document.window_ev:g} eV below the edge; cells relaxed with {relaxed}. Li replaced: by "
-            f"{host} in the metal's layers."
+            f"{document.window_ev:g} eV below the edge; cells relaxed with {relaxed}{_forces(document)}. "
+            f"Li replaced: by {host} in the metal's layers."
         )
         parts += [table, Text(legend, style="dim")]
         parts += [Text(f"not computed: {why}", style="dim") for why in document.missing]
     return Group(*parts)
+
+
+def _forces(document: ElectronicStructureDoc) -> str:
+    """Return how far from rest the cells are with the engine of the states."""
+    forces = [p.max_force_ev_per_angstrom for p in document.points]
+    known = [force for force in forces if force is not None]
+    if not known:
+        return ""
+    return f", where this engine finds forces of up to {max(known):.2f} eV/Å"
 
 
 def moments_text(point: ElectronicStructurePoint) -> str | None:

@@ -93,6 +93,7 @@ def _table(documents: Sequence[ElectronicStructureDoc]) -> str:
             escape(moments_text(point) or "") or ABSENT,
             " × ".join(map(str, point.k_mesh)),
             escape(point.geometry or "as given"),
+            plain_cell(point.max_force_ev_per_angstrom, 2),
         )
         for document in documents
         for point in document.points
@@ -109,6 +110,7 @@ def _table(documents: Sequence[ElectronicStructureDoc]) -> str:
         f"Moment of {escape(host)}<small>μ<sub>B</sub></small>",
         "k-mesh",
         "Cell relaxed with",
+        "Largest force there<small>eV/Å, this engine</small>",
     )
     caption = f"Occupied states within {documents[0].window_ev:g} eV below the edge"
-    return table(caption, headings, rows, numbers={3, 4, 5, 7, 8}, tight=True)
+    return table(caption, headings, rows, numbers={3, 4, 5, 7, 8, 11}, tight=True)

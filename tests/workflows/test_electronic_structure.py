@@ -306,6 +306,9 @@ def test_the_command_line_shows_and_draws_it(cli, finished):
     assert f"{point.oxygen_share:.3f}" in shown.out
     assert "within 1 eV below the edge" in shown.out.replace("\n", " ")
     assert max(map(len, shown.out.splitlines())) <= 80
+    largest = max(p.max_force_ev_per_angstrom for p in outcome.electronic[0].points)
+    said = f"cells relaxed with mock, where this engine finds forces of up to {largest:.2f} eV/Å"
+    assert said in " ".join(shown.out.split())
     (document,) = json.loads(cli("results", "--store", path, "--format", "json").out)[
         "electronic_structure"
     ]
@@ -323,6 +326,7 @@ def test_the_command_line_shows_and_draws_it(cli, finished):
     assert "Electronic structure" in text
     assert "highest occupied level" in text
     assert f"{point.metal_share:.3f}" in text
+    assert f">{largest:.2f}<" in text
 
 
 def test_points_are_where_the_numbers_are(finished, open_store):
