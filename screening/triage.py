@@ -67,7 +67,7 @@ class Choice:
         places = "place" if self.rank_span == 1 else "places"
         return (
             f"not decided: {', '.join(self.open_criteria)}; "
-            f"its rank can change by {self.rank_span} {places}"
+            f"by verdict and dHmix it can move by {self.rank_span} {places}"
         )
 
 

@@ -372,7 +372,10 @@ class FormationAssessment:
 
 
 def assess_formation(
-    dopant: str, values_ev_per_formula: Mapping[str, float], thresholds: Thresholds
+    dopant: str,
+    values_ev_per_formula: Mapping[str, float],
+    thresholds: Thresholds,
+    too_high_ev_per_formula: float = 0.0,
 ) -> FormationAssessment:
     """Return the verdict on the rock-salt formation energy of one dopant.
 
@@ -384,6 +387,9 @@ def assess_formation(
         dEf(MO) of each engine that has one, on its best scale.
     thresholds
         Threshold and smallest uncertainty.
+    too_high_ev_per_formula
+        How far above the true one such values may lie, beside their uncertainty
+        (`rocksalt.screening.scales.EnergyScale`): an oxide fails only where it would even then.
 
     Raises
     ------
@@ -400,11 +406,13 @@ def assess_formation(
     uncertainty = max(thresholds.formation_uncertainty_ev_per_formula, spread)
     limit = thresholds.formation_energy_ev_per_formula
     number = f"dEf({dopant}O) = {mean:.2f} ± {uncertainty:.2f} eV per formula"
+    if too_high_ev_per_formula:
+        number += f", uncorrected: up to {too_high_ev_per_formula:.1f} eV too high"
     if mean + uncertainty < limit:
         return FormationAssessment(
             mean, uncertainty, "pass", f"stays oxidised at the O2 potential: {number}"
         )
-    if mean - uncertainty > limit:
+    if mean - uncertainty - too_high_ev_per_formula > limit:
         return FormationAssessment(
             mean, uncertainty, "fail", f"leaves the rock salt as metal: {number}"
         )

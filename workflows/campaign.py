@@ -17,9 +17,15 @@ from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.identity import digest
 from rocksalt.screening.lithium import LAYERED_CELLS, layered_cell
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
+from rocksalt.screening.scales import EnergyScale, scale_at_u
 from rocksalt.screening.verdicts import Thresholds
 from rocksalt.workflows.dft.density_of_states import DEFAULT_K_DENSITY, DensityOfStatesSettings
-from rocksalt.workflows.dft.settings import DEFAULT_SETTINGS, DftSettings, settings_of
+from rocksalt.workflows.dft.settings import (
+    DEFAULT_SETTINGS,
+    DftSettings,
+    materials_project_u_ev,
+    settings_of,
+)
 from rocksalt.workflows.engines import expand_engines, get_engine
 from rocksalt.workflows.relaxer import RelaxationSettings
 from rocksalt.workflows.stages import STAGES
@@ -406,6 +412,14 @@ class Campaign(_Section):
     def screening_engines(self) -> list[str]:
         """The engines that compute every dopant: all, or with a triage those that screen."""
         return self.engines[:-1] if self.triage else self.engines
+
+    def energy_scale(self, engine: str) -> EnergyScale:
+        """Return the scale of an engine's energies; that of a DFT code depends on its U."""
+        scale, dft = get_engine(engine).scale, self.dft_settings(engine)
+        if dft is None:
+            return scale
+        project_u_ev = materials_project_u_ev() if scale.correction else {}
+        return scale_at_u(scale, dft.hubbard_u_ev, project_u_ev)
 
     def dft_settings(self, engine: str) -> DftSettings | None:
         """Return magnetism and U of an engine that is a DFT code, None of a potential."""

@@ -64,7 +64,7 @@ def formation_energy(results: Results, engine: str, cation: str) -> FormationEne
 
     The rock salt is the lowest of those relaxed in the primitive cell.
     """
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     metal = reference(results, engine, "element", cation)
     oxygen = reference(results, engine, "oxygen")
     primitive = [
@@ -120,7 +120,7 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
 
     End members are the lowest of the cells tried, so that they could distort as the mixtures can.
     """
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     hosts = host_cations(host)
     ends = {
         dopant: results.lowest(engine, "end-member", dopant),
@@ -244,6 +244,21 @@ def deciding(
     return whole or [d for d in found if d.engine != trusted]
 
 
+def _deciding_formations(
+    campaign: Campaign, formations: Iterable[FormationEnergyDoc]
+) -> tuple[list[FormationEnergyDoc], float]:
+    """Return which formation energies a verdict is made of, and how far they may lie too high.
+
+    Uncorrected ones of a DFT code, which may, serve only where there is no other: a triage's
+    deciding engine among them decides about mixing alone.
+    """
+    whole = [f for f in formations if f.reduction_dmu_o_ev is not None]
+    too_high = {f.engine: campaign.energy_scale(f.engine).too_high_ev_per_formula for f in whole}
+    sure = [f for f in whole if not too_high[f.engine] and get_engine(f.engine).scale.is_known]
+    found = deciding(campaign, sure or whole, lambda f: True)
+    return found, max((too_high[f.engine] for f in found), default=0.0)
+
+
 def pair_over_engines(
     campaign: Campaign, dopant: str, host: str, mixings: Iterable[MixingDoc]
 ) -> dict[str, Any]:
@@ -297,7 +312,7 @@ def candidate(
     """
     formations = [f for f in formations if f.cation == dopant]
     mixings = [m for m in mixings if m.dopant == dopant]
-    deciding_formations = deciding(campaign, formations, lambda f: f.reduction_dmu_o_ev is not None)
+    deciding_formations, too_high = _deciding_formations(campaign, formations)
     hosts = {
         host: pair_over_engines(campaign, dopant, host, [m for m in mixings if m.host == host])
         for host in campaign.hosts
@@ -311,6 +326,7 @@ def candidate(
             if f.reduction_dmu_o_ev is not None and get_engine(f.engine).scale.is_known
         },
         campaign.thresholds,
+        too_high,
     )
     hulls = [h for h in hulls if h.dopant == dopant]
     windows = {host: _window_states(host, hulls, formations) for host in campaign.hosts}
@@ -362,12 +378,12 @@ def candidate(
             f"dHmix falls far below zero ({', '.join(strong)} meV per cation): probably one cation "
             "reduces the other, and another phase may be more stable than the solid solution"
         )
-    values = [point["value"] for pair in hosts.values() for point in pair["enthalpy_ev_per_cation"]]
-    uncertainties = [
-        pair["uncertainty_ev_per_cation"]
+    highest = [
+        (max(p["value"] for p in pair["enthalpy_ev_per_cation"]), pair["uncertainty_ev_per_cation"])
         for pair in hosts.values()
-        if pair["uncertainty_ev_per_cation"] is not None
+        if pair["enthalpy_ev_per_cation"]
     ]
+    score, uncertainty = max(highest, key=lambda pair: pair[0], default=(None, None))
     return CandidateDoc(
         rank=0,
         dopant=dopant,
@@ -390,8 +406,8 @@ def candidate(
             host: {m.engine: _mixing_json(m) for m in mixings if m.host == host} for host in hosts
         },
         hosts=hosts,
-        score_ev_per_cation=max(values, default=None),
-        uncertainty_ev=max(uncertainties, default=None),
+        score_ev_per_cation=score,
+        uncertainty_ev=uncertainty,
         formation_engines=[f.engine for f in deciding_formations],
     )
 
@@ -540,12 +556,12 @@ def rank(
     )
     engines = {}
     for name in campaign.engines:
-        engine = get_engine(name)
+        engine, scale = get_engine(name), campaign.energy_scale(name)
         engines[name] = {
             "version": " and ".join(sorted((versions or {}).get(name, ()))) or engine.version,
-            "energy_scale": engine.scale.name,
-            "correction": engine.scale.correction,
-            "description": engine.scale.description,
+            "energy_scale": scale.name,
+            "correction": scale.correction,
+            "description": scale.description,
         }
     return RankingDoc(
         campaign=campaign.name,
@@ -592,7 +608,7 @@ def derive(
     user_entries
         The user's own phases, for the hulls that are on their scale.
     """
-    results = Results(summaries, user_entries)
+    results = Results(summaries, user_entries, campaign.energy_scale)
     screening = set(campaign.screening_engines)
     formations = [
         found

@@ -38,7 +38,6 @@ from rocksalt.stores.phase_documents import (
 )
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
-from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.plan_stages import STRAIN_KINDS, layered_dopants
 from rocksalt.workflows.results import NOT_PHASES, Results
 
@@ -82,7 +81,7 @@ def computed_hull(
     RocksaltError
         When an element or O2 was not computed.
     """
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     found = results.within(engine, system)
     kept_id = group_duplicates(
         (
@@ -223,7 +222,7 @@ def pair_hull_doc(
     """Return the hull of M-H-O (M-Li-H-O) from one engine, and how the pair's mixtures lie to it."""
     cations = one_to_one(dopant, host)
     system = tuple(cations)
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     pair = {"dopant": dopant, "host": host}
     try:
         hull, summaries = computed_hull(results, engine, system)
@@ -322,7 +321,7 @@ def above_hull(
     results: Results, engine: str, hull: Hull, dopant: str, host: str, fraction: float
 ) -> float | None:
     """Return the energy above the hull of the lowest mixture at a fraction, eV per atom."""
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     amounts = _mixture_amounts(dopant, host, fraction)
     mixtures = [
         hull_entry(s, scale)
@@ -343,7 +342,7 @@ def _mixture_amounts(dopant: str, host: str, fraction: float) -> dict[str, float
 
 def series_docs(campaign: Campaign, results: Results, engine: str) -> list[SeriesDoc]:
     """Return the lithium-deficient series with one engine: the pure one first, then the doped."""
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     host = campaign.layered_host
     documents = []
     for dopant in [None, *layered_dopants(campaign)]:
@@ -441,7 +440,7 @@ def vacancy_docs(campaign: Campaign, results: Results, engine: str) -> list[Vaca
 
 
 def _vacancy_doc(results: Results, engine: str, summaries: list[Summary]) -> VacancyDoc:
-    scale = get_engine(engine).scale
+    scale = results.scale_of(engine)
     oxygen = results.lowest(engine, "oxygen")
     details = summaries[0].details
     pristine = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from rocksalt.screening.hull import HullEntry
+from rocksalt.screening.scales import EnergyScale
 from rocksalt.stores.documents import Reference
 from rocksalt.stores.records import Summary
+from rocksalt.workflows.engines import get_engine
 
 NOT_PHASES = {"vacancy", "density-of-states"}
 """Roles of cells whose energies enter no hull."""
@@ -21,12 +23,25 @@ class Results:
         Those without an energy.
     versions
         Of each engine, as its calculations say: more than one when they were made at different times.
+
+    Parameters
+    ----------
+    summaries
+        Calculations.
+    user_entries
+        The user's phases.
+    scale_of
+        Gives the energy scale of an engine, that of a campaign where U decides about it.
     """
 
     def __init__(
-        self, summaries: Iterable[Summary], user_entries: Sequence[HullEntry] = ()
+        self,
+        summaries: Iterable[Summary],
+        user_entries: Sequence[HullEntry] = (),
+        scale_of: Callable[[str], EnergyScale] | None = None,
     ) -> None:
         self.user_entries = tuple(user_entries)
+        self.scale_of = scale_of or (lambda engine: get_engine(engine).scale)
         self._by_kind: dict[tuple[str, str, tuple[str, ...]], list[Summary]] = {}
         self.failed: list[Summary] = []
         self.versions: dict[str, set[str]] = {}

@@ -44,7 +44,8 @@ def decide(
     Notes
     -----
     Criteria of later stages are those of the engines that screen: a candidate whose mixing and
-    formation energy are decided is passed over. One whose cost goes beyond what is left of the budget
+    formation energy are decided is passed over, and so is one of which only the formation energy is open
+    where that of the deciding engine is uncorrected. One whose cost goes beyond what is left of the budget
     is passed over too, and the next may still fit.
     """
     assert campaign.triage is not None
@@ -61,10 +62,11 @@ def decide(
     notes: list[str] = []
     taken = set(done)
     left = budget
+    decides_formation = not campaign.energy_scale(campaign.engines[-1]).too_high_ev_per_formula
     for choice in choices:
         hosts = _open_hosts(campaign, choice)
-        if not hosts and _STAYS_OXIDISED not in choice.open_criteria:
-            why = f"open is only what {campaign.engines[-1]} does not compute: "
+        if not hosts and not (decides_formation and _STAYS_OXIDISED in choice.open_criteria):
+            why = f"open is only what {campaign.engines[-1]} does not decide: "
             passed_over.append(
                 {"dopant": choice.dopant, "why": why + ", ".join(choice.open_criteria)}
             )

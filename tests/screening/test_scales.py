@@ -16,10 +16,13 @@ from rocksalt.screening.scales import (
     MP2020,
     MP2020_EV_PER_CATION,
     MP2020_OXIDE_EV_PER_O,
+    PBE_TOO_HIGH_EV_PER_FORMULA,
+    PBE_U_TOO_HIGH_EV_PER_FORMULA,
     Energy,
     common_scale,
     energy_scale,
     mp2020_oxide_correction_ev,
+    scale_at_u,
 )
 
 EXACT = 1e-9
@@ -144,6 +147,32 @@ def test_unknown_engines_and_versions_are_on_scales_of_their_own():
     # A new version of a known engine is not assumed to be on the old one's scale.
     assert energy_scale("chgnet", "9.9").name != MP2020
     assert energy_scale("chgnet", "9.9").correction is None
+
+
+PROJECT_U = {"Mn": 3.9, "Ni": 6.2}
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "u", "correction", "too_high"),
+    [
+        ("vasp", "MP sets", PROJECT_U, "mp2020", 0.0),
+        ("vasp", "MP sets", {}, None, PBE_TOO_HIGH_EV_PER_FORMULA),
+        ("vasp", "MP sets", {"Mn": 3.0}, None, PBE_U_TOO_HIGH_EV_PER_FORMULA),
+        ("gpaw:fast", "PBE fast", {}, None, PBE_TOO_HIGH_EV_PER_FORMULA),
+        ("gpaw:fast", "PBE fast", {"Mn": 3.9}, None, PBE_U_TOO_HIGH_EV_PER_FORMULA),
+    ],
+)
+def test_a_scale_depends_on_u(engine, version, u, correction, too_high):
+    """MP2020 belongs to the project's own U: elsewhere it would be off by up to 2.5 eV."""
+    found = scale_at_u(energy_scale(engine, version), u, PROJECT_U)
+    assert found.correction == correction
+    assert found.too_high_ev_per_formula == too_high
+
+
+def test_energies_at_two_u_are_on_two_scales():
+    vasp = energy_scale("vasp", "MP sets")
+    names = {scale_at_u(vasp, u, PROJECT_U).name for u in (PROJECT_U, {}, {"Mn": 3}, {"Mn": 4})}
+    assert len(names) == 4
 
 
 def test_common_scale():

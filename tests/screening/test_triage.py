@@ -50,7 +50,9 @@ def test_largest_change_of_rank_first():
     last = standing("Cr", "undecided", score=0.3)  # third, or fifth: V is there too
     chosen, _ = triage([*decided, first, last])
     assert [(c.dopant, c.rank_span) for c in chosen] == [("V", 3), ("Cr", 2)]
-    assert chosen[0].reason == "not decided: criterion 0; its rank can change by 3 places"
+    assert (
+        chosen[0].reason == "not decided: criterion 0; by verdict and dHmix it can move by 3 places"
+    )
 
 
 def test_uncertainty_of_the_score_counts():

@@ -285,3 +285,50 @@ def test_engines_are_averaged_with_their_disagreement(campaign_of):
     assert one.uncertainty_ev == pytest.approx(0.05)
     each = [one.mixing["Mn"][e]["enthalpy_ev_per_cation"][0]["value"] for e in campaign.engines]
     assert each == pytest.approx([0.01, 0.11])
+
+
+def test_uncorrected_energies_of_a_dft_code_decide_only_where_there_is_no_other(campaign_of):
+    def both(engine, shift):
+        return [
+            s.model_copy(update={"energy_ev_per_atom": s.energy_ev_per_atom + shift})
+            if s.role == "end-member"
+            else s
+            for s in references(engine)
+        ]
+
+    given = [*both("chgnet", 0.0), *both("gpaw:fast", 0.7)]
+    engines = ["chgnet", "gpaw:fast"]
+    beside = derive(campaign_of(dopants=["Mg"], hosts=["Mn"], engines=engines), given, {})
+    (mg,) = beside.ranking.candidates
+    assert set(mg.rock_salt_reduction_dmu_o_ev) == set(engines)
+    assert mg.formation_engines == ["chgnet"]
+    alone = derive(campaign_of(dopants=["Mg"], hosts=["Mn"], engines=["gpaw:fast"]), given, {})
+    (mg,) = alone.ranking.candidates
+    assert mg.formation_engines == ["gpaw:fast"]
+    assert "uncorrected: up to 1.8 eV too high" in mg.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("u", "corrected"),
+    [("materials-project", -3.5 - 0.687 - 1.668), ({"Mn": 3.0}, None), ({}, None)],
+)
+def test_mp2020_corrects_vasp_only_at_the_projects_own_u(campaign_of, u, corrected):
+    campaign = campaign_of(
+        dopants=["Mg"], hosts=["Mn"], engines=["vasp"], dft={"vasp": {"hubbard_u_ev": u}}
+    )
+    derived = derive(campaign, references("vasp"), {})
+    manganese = next(f for f in derived.formations if f.cation == "Mn")
+    assert manganese.raw_ev_per_formula == pytest.approx(-3.5)
+    assert manganese.corrected_ev_per_formula == pytest.approx(corrected)
+    scale = derived.ranking.engines["vasp"]
+    assert scale["correction"] == ("mp2020" if corrected else None)
+    assert manganese.energy_scale == scale["energy_scale"]
+
+
+def test_the_uncertainty_of_a_score_is_that_of_the_host_that_sets_it(campaign_of):
+    campaign = campaign_of(dopants=["Mg"], hosts=["Mn", "Ni"], fractions=[0.5])
+    (candidate,) = derive(campaign, [*references(), mixture(0.5, -6.9)], {}).ranking.candidates
+    assert candidate.score_ev_per_cation == pytest.approx(
+        candidate.hosts["Mn"]["enthalpy_ev_per_cation"][0]["value"]
+    )
+    assert candidate.uncertainty_ev == candidate.hosts["Mn"]["uncertainty_ev_per_cation"]

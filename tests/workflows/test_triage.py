@@ -206,6 +206,26 @@ def test_a_run_screens_then_decides_and_a_second_one_does_nothing(
     assert again.triage.chosen == first.triage.chosen
 
 
+def test_an_open_formation_energy_alone_does_not_go_to_an_uncorrected_engine(screened, monkeypatch):
+    campaign, derived = screened()
+    candidates = [
+        c.model_copy(
+            update={
+                "verdict": "undecided",
+                "criteria": dict.fromkeys(c.criteria, "pass") | {"stays oxidised": "undecided"},
+            }
+        )
+        for c in derived.ranking.candidates
+    ]
+    ranking = derived.ranking.model_copy(update={"candidates": candidates})
+    assert len(decide(campaign, ranking, one_hour).chosen) == len(candidates)
+    biased = EnergyScale(BETTER, None, "better", too_high_ev_per_formula=1.8)
+    monkeypatch.setitem(scales._SCALES, (BETTER, "1"), biased)
+    document = decide(campaign, ranking, one_hour)
+    assert document.chosen == []
+    assert all("does not decide: stays oxidised" in p["why"] for p in document.passed_over)
+
+
 def test_energies_of_the_engine_that_decides_are_not_averaged_with_others(
     better_engine, campaign_of, open_store
 ):
