@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from rocksalt.screening.errors import RocksaltError
+
 SCHEMES = ("mongodb://", "mongodb+srv://")
 """How the address of a server begins; another one is the path of a file."""
 
@@ -58,11 +60,44 @@ def store_address(command_line: str | None, campaign: str | None, settings: str 
     """Return which store to use: command line, campaign, settings, jobflow's own, the default.
 
     'jobflow' stands for the JOB_STORE of jobflow's configuration.
+
+    Raises
+    ------
+    RocksaltError
+        For an address of another kind than rocksalt knows.
     """
     for address in (command_line, campaign, settings):
         if address:
+            if "://" in address and not address.startswith(SCHEMES):
+                raise RocksaltError(
+                    f"store {hide_password(address)}: no such kind of store: give the path of a file, "
+                    "mongodb://HOST/DATABASE, memory or jobflow"
+                )
             return address
     return "jobflow" if _jobflow_is_configured() else DEFAULT_STORE
+
+
+def is_file(address: str) -> bool:
+    """Say whether an address is the path of a file."""
+    return address not in {"memory", "jobflow"} and not address.startswith(SCHEMES)
+
+
+def check_place(path: Path) -> None:
+    """Raise where a file of results can neither be opened nor made.
+
+    Raises
+    ------
+    RocksaltError
+        When its folder is missing, or the file or the folder may not be written.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise RocksaltError(f"store {path}: there is no folder {folder}: make it, or give --store")
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise RocksaltError(
+                f"store {path}: {place} cannot be written: allow writing, or give --store"
+            )
 
 
 def _jobflow_is_configured() -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobflow import JobStore
 
+from rocksalt.screening.elements import host_cations
 from rocksalt.stores.opening import close_store, open_store
 from rocksalt.stores.query import calculation_filter, load_campaign_doc, query_calculations
 from rocksalt.stores.records import load_ranking
@@ -41,6 +42,8 @@ COLUMNS = {
     "key": "key",
 }
 """Columns of `load_results` behind dopant, host and fraction, and the fields that they show."""
+
+_ROCK_SALTS = ("end-member", "mixture")
 
 
 def load_results(
@@ -99,7 +102,7 @@ def load_results(
         found = query_calculations(job_store, criteria, fields, campaign)
     rows = [
         {
-            **_who(row["cation_fractions"], dopant, hosts),
+            **_who(row, dopant, hosts),
             **{column: row[field] for column, field in COLUMNS.items()},
         }
         for row in found
@@ -108,20 +111,39 @@ def load_results(
 
 
 def _who(
-    cation_fractions: Mapping[str, float], dopant: str | None, hosts: Iterable[str]
-) -> dict[str, Any]:
-    """Return which cation is the dopant, which the host, and the dopant's share."""
-    cations = [symbol for symbol in cation_fractions if symbol != "Li"]
-    if dopant is None:
-        others = [symbol for symbol in cations if symbol not in hosts] if hosts else []
-        dopant = others[0] if len(others) == 1 else None
-    left = [symbol for symbol in cations if symbol != dopant]
-    known = dopant is not None or set(left) <= set(hosts)
-    return {
-        "dopant": dopant,
-        "host": left[0] if known and len(left) == 1 else None,
-        "fraction": None if dopant is None else cation_fractions.get(dopant),
-    }
+    row: Mapping[str, Any], dopant: str | None, hosts: Collection[str]
+) -> dict[str, str | float | None]:
+    """Return which cation is the dopant, what the host is, and the dopant's share."""
+    shares: Mapping[str, float] = row["cation_fractions"]
+    cations = set(shares)
+    if row["role"] not in _ROCK_SALTS:  # the lithium of layered cells is no cation of a rock salt
+        cations -= {"Li"}
+    split = (_split(cations, host) for host in hosts or _hosts_beside(cations, dopant))
+    pairs = {pair for pair in split if pair is not None}
+    if row["role"] in _ROCK_SALTS:  # an end member has no dopant, a mixture has one
+        pairs = {pair for pair in pairs if (pair[0] is None) == (row["role"] == "end-member")}
+    if dopant is not None:
+        pairs = {pair for pair in pairs if pair[0] in {dopant, None}}
+    if len(pairs) != 1:
+        return {"dopant": dopant, "host": None, "fraction": shares.get(dopant or "")}
+    ((found, host),) = pairs
+    return {"dopant": found, "host": host, "fraction": shares.get(found or "")}
+
+
+def _split(cations: Collection[str], host: str) -> tuple[str | None, str] | None:
+    """Return the dopant, or None, that some cations are beside a host; None where they are not."""
+    left = set(cations) - set(host_cations(host))
+    if not set(host_cations(host)) <= set(cations) or len(left) > 1:
+        return None
+    return next(iter(left), None), host
+
+
+def _hosts_beside(cations: Collection[str], dopant: str | None) -> list[str]:
+    """Return the host that is left beside a dopant."""
+    metals = sorted(set(cations) - {dopant, "Li"})
+    if dopant not in cations or len(metals) != 1:
+        return []
+    return [f"Li0.5{metals[0]}0.5" if "Li" in cations and dopant != "Li" else metals[0]]
 
 
 def load_ranking_frame(store: JobStore | str | Path, campaign: str) -> pd.DataFrame:

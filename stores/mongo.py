@@ -193,14 +193,12 @@ def ensure_server_indexes(
             raise
 
 
-def insert_or_replace(
-    store: MongoStore, documents: list[dict[str, Any]], key: tuple[str, ...]
-) -> None:
-    """Write documents most of which the server lacks, which costs it less than upserts.
+def insert_or_replace(store: Store, documents: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """Write documents most of which a store lacks, which costs a server less than upserts.
 
     They are sent as inserts. Those that the unique index of `ensure_server_indexes` refuses, because
-    they are there or another writer just stored them, replace what is there. Without that index
-    all are upserted.
+    they are there or another writer just stored them, replace what is there. Without that index,
+    and in a store that is not on a server, all are upserted.
 
     Parameters
     ----------
@@ -209,16 +207,13 @@ def insert_or_replace(
     key
         Fields that identify a document: those of the unique index.
     """
-    collection: Collection = store._collection
-    together = [(name, ASCENDING) for name in key]
-    indexes = collection.index_information().values()
-    if not any(spec["key"] == together and spec.get("unique") for spec in indexes):
+    if not on_server(store) or not _is_unique(store._collection, key):
         store.update(documents, key=list(key))
         return
     # In the form in which maggma stores them; copies, since an insert adds an _id.
     plain = [jsanitize(each, allow_bson=True, recursive_msonable=True) for each in documents]
     try:
-        collection.insert_many(plain, ordered=False)
+        store._collection.insert_many(plain, ordered=False)
     except BulkWriteError as error:
         details: Mapping[str, Any] = error.details or {}
         refused = details.get("writeErrors", [])
@@ -226,6 +221,12 @@ def insert_or_replace(
         if others or details.get("writeConcernErrors"):
             raise
         store.update([documents[each["index"]] for each in refused], key=list(key))
+
+
+def _is_unique(collection: Collection, key: tuple[str, ...]) -> bool:
+    together = [(name, ASCENDING) for name in key]
+    indexes = collection.index_information().values()
+    return any(spec["key"] == together and spec.get("unique") for spec in indexes)
 
 
 def check_writable(store: JobStore) -> None:

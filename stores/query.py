@@ -69,7 +69,9 @@ def _campaign_output(store: Documents, name: str, field: str) -> dict[str, Any]:
         known = campaign_names(store)
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
-        raise RocksaltError(f"campaign {name!r} is not in this store: {hint}")
+        raise RocksaltError(
+            f"campaign {name!r} is not in this store: {hint}; another store is given with --store"
+        )
     return found["output"]
 
 
@@ -87,7 +89,8 @@ def calculation_filter(
     """Return the MongoDB filter of calculations for words of the field.
 
     A mixture of M in HO is one of H in MO: asking for a dopant or a host finds both, and
-    ``fraction`` is the dopant's share.
+    ``fraction`` is the dopant's share. The host of a mixture is all that is beside the dopant: 'Mn' is not
+    'Li0.5Mn0.5', the disordered rock salt with lithium.
 
     Raises
     ------
@@ -95,12 +98,16 @@ def calculation_filter(
         For an element, role, state or formula that does not exist, or a fraction without a dopant.
     """
     criteria: dict[str, Any] = {"metadata.kind": "calculation"}
-    symbols = [symbol for symbol in (dopant, host) if symbol is not None]
-    if symbols:
-        from rocksalt.screening.elements import check_cation  # and with it pymatgen
+    if dopant is not None or host is not None:
+        from rocksalt.screening.elements import check_cation, host_cations  # and with them pymatgen
 
-        cations = [check_cation(symbol) for symbol in symbols]
+        of_host = host_cations(host) if host is not None else ()
+        cations = [*([check_cation(dopant)] if dopant is not None else []), *of_host]
         criteria["output.cations"] = {"$all": cations} if len(cations) > 1 else cations[0]
+        if host is not None:
+            exactly = {"$size": len(of_host) + 1}
+            others = {"output.role": "mixture", "output.cations": {"$not": exactly}}
+            criteria["$nor"] = [others]
     if fraction is not None:
         if dopant is None:
             raise RocksaltError("--fraction is the dopant's share: give --dopant too")

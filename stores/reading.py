@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rocksalt.screening.errors import RocksaltError
-from rocksalt.stores.addresses import SCHEMES, hide_password
+from rocksalt.stores.addresses import hide_password
 from rocksalt.stores.documents import SCHEMA_VERSION
 from rocksalt.stores.records import ensure_indexes, other_schema_version
 from rocksalt.stores.sqlite import SQLiteStore
@@ -83,11 +83,6 @@ class FileDocuments:
         """Close the file."""
         for part in self.parts:
             part.close()
-
-
-def is_file(address: str) -> bool:
-    """Say whether an address is the path of a file."""
-    return address not in {"memory", "jobflow"} and not address.startswith(SCHEMES)
 
 
 def existing_file(address: str) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -204,7 +204,9 @@ class Campaign(_Section):
     temperature: float = Field(300.0, gt=0, le=5000, description="K, of mixing and solubility")
     relaxation: Relaxation = Field(Relaxation(), description="of every cell")
     thresholds: Thresholds = Field(Thresholds(), description="of the verdict")
-    seed: int = Field(0, ge=0, description="of the quasi-random search and of the start rattle")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="of the quasi-random search and of the start rattle"
+    )
     store: str | None = Field(None, description="where results go, unless --store says otherwise")
 
     @model_validator(mode="before")
@@ -617,10 +619,17 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys_beside(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
     for part in location[:-1]:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        if part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that an annotation is made of, such as those of a dictionary's values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def _yaml_place(error: yaml.YAMLError) -> str:

@@ -30,7 +30,7 @@ def check(
     """
     from rich.table import Table
 
-    from rocksalt.stores.addresses import hide_password, store_address
+    from rocksalt.stores.addresses import check_place, hide_password, is_file, store_address
     from rocksalt.stores.records import load_summaries
     from rocksalt.workflows.costs import UNCERTAINTY_FACTOR, hours_in_words, remaining_cpu_hours
     from rocksalt.workflows.plan import make_plan
@@ -45,6 +45,8 @@ def check(
     findings = Findings() if record else preflight(campaign)
     plan = make_plan(campaign, record.user_phases(campaign) if record else None)
     address = store_address(store, campaign.store, load_settings().store)
+    if is_file(address):
+        check_place(Path(address).expanduser())
     done = {}
     if _may_hold_results(address):
         done = load_summaries(open_job_store(store, campaign, exists=True), plan.calculations)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.core
@@ -23,7 +26,7 @@ from rocksalt.workflows import (
     submit_command,
     transfer_commands,
 )
-from rocksalt.workflows.command_parts import close_stores
+from rocksalt.workflows.command_parts import close_stores, interrupt, was_interrupted
 from rocksalt.workflows.threads import limit_threads
 
 
@@ -92,8 +95,11 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [a for a in arguments if a != "--debug"]  # it may stand anywhere
     limit_threads()  # before numpy is imported: relaxations run one per core
     try:
-        app(arguments, standalone_mode=True)
+        with _noted_interrupts():
+            app(arguments, standalone_mode=True)
     except Exception as error:  # a user gets one line, not a traceback
+        if was_interrupted() and not debug:
+            _stopped()
         _hide_passwords(error)
         foreign = getattr(error, "title", None) == "JobflowSettings"  # quotes the configuration
         if debug and foreign:
@@ -104,10 +110,29 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"rocksalt: {line}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("rocksalt: stopped; what was finished is in the store", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stopped()
     finally:
         close_stores()
+
+
+def _stopped() -> NoReturn:
+    print("rocksalt: stopped; what was finished is in the store", file=sys.stderr)
+    raise SystemExit(130) from None
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[None]:
+    """Note a Ctrl-C that comes from now on, unless the caller has a handler of its own."""
+    was_interrupted()  # by an earlier command of this process
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _hide_passwords(error: BaseException | None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,8 +35,8 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         metavar="PATH|mongodb://...|memory|jobflow",
-        help="Where results are. Default: the campaign's, ROCKSALT_STORE, jobflow's JOB_STORE when "
-        "configured, or results.sqlite.",
+        help="Where results are. Default: the campaign file's where one is given, ROCKSALT_STORE, "
+        "jobflow's JOB_STORE when configured, or results.sqlite.",
     ),
 ]
 FormatOption = Annotated[OutputFormat, typer.Option("--format", help="Output format.")]
@@ -55,6 +56,27 @@ def console(*, stderr: bool = False) -> Console:
 def say(to: Console, line: str) -> None:
     """Print a line whole: a terminal wraps it, and what is copied from it stays in one piece."""
     to.print(line, soft_wrap=True)
+
+
+_interrupts: list[int] = []
+"""Signals that came to stop the command."""
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """Handle a Ctrl-C: as Python does, but so that `was_interrupted` knows of it.
+
+    Compiled code turns the exception into others: an import that "failed", a value that cannot be
+    serialised.
+    """
+    _interrupts.append(signum)
+    raise KeyboardInterrupt
+
+
+def was_interrupted() -> bool:
+    """Say whether `interrupt` has been called since this was last asked."""
+    came = bool(_interrupts)
+    _interrupts.clear()
+    return came
 
 
 _closers: list[Callable[[], None]] = []
@@ -100,7 +122,8 @@ def open_to_read(address: str | None) -> Documents:
     RocksaltError
         When it cannot be opened.
     """
-    from rocksalt.stores.reading import FileDocuments, is_file
+    from rocksalt.stores.addresses import is_file
+    from rocksalt.stores.reading import FileDocuments
 
     place = _address(address, None)
     if not is_file(place):

@@ -40,7 +40,8 @@ def mixing_curves(
 
     Per engine: each arrangement (small points), the random alloy with its standard error (large
     points) and the fitted (sub)regular solution (line). With several engines the black line is the
-    fit that gave the verdict, or else the mean of their fits. Filled triangles at the foot are
+    fit that gave the verdict, or else the mean of their fits; where one of them decides alone, its own
+    line is bold. Filled triangles at the foot are
     solubility limits in the host, open ones the dopant-rich end of the gap. Below the dotted line the ideal entropy outweighs the enthalpy.
 
     Parameters
@@ -78,7 +79,11 @@ def mixing_curves(
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low - 0.10 * (high - low), high)  # room for the triangles at the foot
     figure.legend(
-        handles=_mixing_legend(mixings, order),
+        handles=_mixing_legend(
+            mixings,
+            order,
+            with_mean=any(line.get_gid() == "committee" for axes in panels for line in axes.lines),
+        ),
         loc="outside lower center",
         ncols=4 if wide else 2,
         fontsize=8.5,
@@ -98,11 +103,14 @@ def _mixing_panel(
         entropy = -1000 * SubregularSolution(0.0).free_energy(grid, temperature_k)
         axes.plot(grid, entropy, color="#55606c", lw=1.0, ls=(0, (1, 2)), zorder=2, gid="entropy")
     drawn = False
+    decides = _deciding(mixings, together)
     for mixing in sorted(mixings, key=lambda mixing: order.index(mixing.engine)):
-        drawn = _engine_curve(axes, mixing, grid, *engine_style(order, mixing.engine)) or drawn
+        style = engine_style(order, mixing.engine)
+        bold = mixing.engine == decides and len(mixings) > 1
+        drawn = _engine_curve(axes, mixing, grid, *style, width=2.4 if bold else 1.2) or drawn
     fits = [mixing.interaction_ev_per_cation for mixing in mixings]
     curves = [1000 * SubregularSolution(*fit).enthalpy(grid) for fit in fits if fit]
-    if len(curves) > 1:
+    if len(curves) > 1 and decides is None:
         combined = together.get("interaction_ev_per_cation")
         curve = (
             1000 * SubregularSolution(*combined).enthalpy(grid)
@@ -131,6 +139,12 @@ def _mixing_panel(
     )
 
 
+def _deciding(mixings: Sequence[MixingDoc], together: Mapping[str, Any]) -> str | None:
+    """Return the engine that decides alone about a pair, or None where several do."""
+    engines = together.get("engines") or [mixing.engine for mixing in mixings]
+    return engines[0] if len(engines) == 1 else None
+
+
 def _panel_summary(mixings: Sequence[MixingDoc], together: Mapping[str, Any]) -> str:
     """Return the solubility limit at its temperature in words, of all engines if there is one."""
     limits = [mixing.solubility_limit for mixing in mixings]
@@ -139,11 +153,18 @@ def _panel_summary(mixings: Sequence[MixingDoc], together: Mapping[str, Any]) ->
     if all(limit is None for limit in limits):
         return "solubility limit not computed"
     temperatures = ", ".join(f"{t:g}" for t in sorted({m.temperature_k for m in mixings}))
-    return f"soluble: {limit_text(limits)} at {temperatures} K"
+    decides = _deciding(mixings, together)
+    alone = f", by {decides} alone" if decides and len(mixings) > 1 else ""
+    return f"soluble: {limit_text(limits)} at {temperatures} K{alone}"
 
 
 def _engine_curve(
-    axes: Axes, mixing: MixingDoc, grid: NDArray[np.float64], colour: str, marker: str
+    axes: Axes,
+    mixing: MixingDoc,
+    grid: NDArray[np.float64],
+    colour: str,
+    marker: str,
+    width: float,
 ) -> bool:
     """Draw one engine's points, fit and solubility limits; return whether there was any."""
     single = [
@@ -180,7 +201,7 @@ def _engine_curve(
         )
     if mixing.interaction_ev_per_cation:
         curve = 1000 * SubregularSolution(*mixing.interaction_ev_per_cation).enthalpy(grid)
-        axes.plot(grid, curve, color=colour, lw=1.2, zorder=4, gid=f"fit-{mixing.engine}")
+        axes.plot(grid, curve, color=colour, lw=width, zorder=4, gid=f"fit-{mixing.engine}")
     for limit, face in ((mixing.solubility_limit, colour), (mixing.dopant_rich_limit, "white")):
         if limit is not None:
             axes.plot(
@@ -199,7 +220,9 @@ def _engine_curve(
     return bool(mixing.points or mixing.interaction_ev_per_cation)
 
 
-def _mixing_legend(mixings: Sequence[MixingDoc], order: Sequence[str]) -> list[Line2D]:
+def _mixing_legend(
+    mixings: Sequence[MixingDoc], order: Sequence[str], *, with_mean: bool
+) -> list[Line2D]:
     """Return the handles of the legend: the engines, then what the other marks mean."""
     present = {mixing.engine for mixing in mixings}
     handles = []
@@ -209,7 +232,7 @@ def _mixing_legend(mixings: Sequence[MixingDoc], order: Sequence[str]) -> list[L
             handles.append(
                 Line2D([], [], color=colour, marker=marker, markeredgecolor="white", label=engine)
             )
-    if sum(bool(mixing.interaction_ev_per_cation) for mixing in mixings) > 1 and len(handles) > 1:
+    if with_mean:
         handles.append(Line2D([], [], color="black", lw=2.4, label="mean of the engines"))
     temperatures = ", ".join(f"{t:g}" for t in sorted({m.temperature_k for m in mixings}))
     grey = "#55606c"

@@ -95,6 +95,7 @@ def make_plan(campaign: Campaign, user: UserPhases | None = None) -> Plan:
     plan = Plan(notes=campaign.notes)
     if user is None:
         user = load_user_phases(campaign.entries, chemical_systems(campaign))
+    plan.notes = [*plan.notes, *user.notes]
     base = Plan()
     first = campaign.screening_engines[0]
     for calculation in chain(

@@ -219,9 +219,22 @@ def _header(ranking: RankingDoc, candidates: Sequence[CandidateDoc]) -> str:
     return (
         '<header>\n<p class="kicker">Dopants for the rock-salt surface of Li-rich cathodes</p>\n'
         f'<h1>{escape(ranking.campaign)}</h1>\n<p class="facts">{facts}</p>\n'
-        f'<p class="conclusion">{escape(conclusion(ranking))}</p>\n'
+        f'<p class="conclusion">{escape(conclusion(ranking))}</p>\n{_reservations(ranking)}'
         f'<ul class="tally">{tally}</ul>\n</header>'
     )
+
+
+def _reservations(ranking: RankingDoc) -> str:
+    """Return why the numbers are not to be relied on, in paragraphs; nothing for a whole screen."""
+    said = []
+    if missing := ranking.counts.get("missing", 0):
+        planned = ranking.counts.get("calculations", "?")
+        said.append(
+            f"Not final: {missing} of {planned} calculations are missing, and verdicts can change."
+        )
+    if "mock" in ranking.engines:
+        said.append("Mock energies are for trying out: they say nothing of any dopant.")
+    return "".join(f'<p class="reservation">{sentence}</p>\n' for sentence in said)
 
 
 def _ranking_section(ranking: RankingDoc, candidates: Sequence[CandidateDoc]) -> str:

@@ -168,7 +168,7 @@ def run_campaign(
         n_workers=n_workers,
         started_at=utc_now(),
     )
-    outcome = Outcome()
+    outcome = Outcome(remarks=user.notes)
 
     def compute(
         part: Plan, stop: Callable[[], bool], take: Callable[[CalculationDoc], None]

@@ -17,6 +17,7 @@ from rocksalt.workflows.command_parts import (
     OutputFormat,
     StoreOption,
     console,
+    interrupt,
     load_with_engines,
     open_job_store,
     record_of,
@@ -133,7 +134,7 @@ def _stop_on_ctrl_c(messages: Console) -> Iterator[_Stop]:
 
     def ask(signum: int, frame: FrameType | None) -> None:
         if stop.asked:
-            raise KeyboardInterrupt
+            interrupt(signum, frame)
         stop.asked = True
         say(messages, "stopping after the calculations that are running; again to stop at once")
 

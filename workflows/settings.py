@@ -52,6 +52,8 @@ def load_settings() -> Settings:
     path = Path(os.environ.get("ROCKSALT_CONFIG_FILE", "~/.rocksalt.yaml")).expanduser()
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not isinstance(values or {}, dict):
+            raise ValueError("it must be a mapping, like 'workers: 4'")  # noqa: TRY004  # explained below
         return Settings(**(values or {}))
     except ValidationError as error:
         first = error.errors()[0]

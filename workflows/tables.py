@@ -116,7 +116,7 @@ def ranking_csv(ranking: RankingDoc) -> str:
                         formation.get("corrected"),
                         point.get("fraction"),
                         point.get("value"),
-                        point.get("uncertainty"),
+                        _uncertainty_at(point, mixing.get("uncertainty_ev_per_cation")),
                         mixing["solubility_limit"],
                         mixing["critical_temperature_k"],
                         mixing["verdict"],
@@ -127,6 +127,14 @@ def ranking_csv(ranking: RankingDoc) -> str:
                     )
                     rows.append(dict(zip(_CSV_COLUMNS, values, strict=True)))
     return rows_csv(rows, _CSV_COLUMNS)
+
+
+def _uncertainty_at(point: Mapping[str, Any], at_half: float | None) -> float | None:
+    """Return the standard uncertainty of dHmix at a point: its own, or what the curve's is there."""
+    if not point:
+        return None
+    x = point["fraction"]
+    return max(point["uncertainty"], 4 * x * (1 - x) * (at_half or 0.0))
 
 
 def rows_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
@@ -249,10 +257,11 @@ def _legend(ranking: RankingDoc) -> str:
 
 
 def _mean_of(ranking: RankingDoc) -> str:
-    """Return which engines the numbers are means of; in a triage, of which dopants others are."""
+    """Return which engines dHmix is a mean of; in a triage, of which dopants it is of others."""
     by_engines: dict[tuple[str, ...], list[str]] = {}
     for candidate in ranking.candidates:
-        engines = tuple(candidate.formation_engines or ranking.engines)
+        deciding = {e for pair in candidate.hosts.values() for e in pair.get("engines", ())}
+        engines = tuple(e for e in ranking.engines if e in deciding) or tuple(ranking.engines)
         by_engines.setdefault(engines, []).append(candidate.dopant)
     groups = sorted(by_engines.items(), key=lambda group: -len(group[1]))
     words = [
@@ -260,7 +269,7 @@ def _mean_of(ranking: RankingDoc) -> str:
         for engines, _ in groups or [(tuple(ranking.engines), [])]
     ]
     others = [
-        f"; {word} of {', '.join(dopants)}"
+        f"; dHmix of {', '.join(dopants)}: {word}"
         for word, (_, dopants) in zip(words[1:], groups[1:], strict=True)
     ]
     return words[0] + "".join(others)
@@ -271,7 +280,7 @@ def _progress(ranking: RankingDoc) -> str:
     counts = ranking.counts
     text = f"{counts.get('done', '?')} of {counts.get('calculations', '?')} calculations done"
     rejected = len(counts.get("rejected", []))
-    text += f", {rejected} failed" if rejected else ""
+    text += f", {rejected} failed or left out" if rejected else ""
     missing = counts.get("missing", 0)
     return text + (f", {missing} missing: the ranking is not final." if missing else ".")
 

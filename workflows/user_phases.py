@@ -16,6 +16,9 @@ from rocksalt.workflows.entries import (
     read_structures,
 )
 
+MOST_NAMED = 5
+"""Entries that are named of those left out."""
+
 
 @dataclass
 class UserPhases:
@@ -34,6 +37,15 @@ class UserPhases:
     entries: list[HullEntry] = field(default_factory=list)
     structures: list[tuple[str, Structure]] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be used, in words; the first few of many."""
+        said = [
+            f"entries: {r.entry_id} is left out: {r.reason}" for r in self.rejected[:MOST_NAMED]
+        ]
+        more = len(self.rejected) - len(said)
+        return [*said, f"entries: {more} more are left out"] if more else said
 
 
 def load_user_phases(source: str | None, systems: Iterable[tuple[str, ...]]) -> UserPhases:

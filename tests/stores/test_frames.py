@@ -8,6 +8,7 @@ from rocksalt import stores
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.frames import COLUMNS, load_ranking_frame, load_results
 from rocksalt.stores.query import calculation_filter, query_calculations
+from rocksalt.workflows.run import run_campaign
 
 
 def test_one_row_for_each_calculation(finished_file):
@@ -46,6 +47,46 @@ def test_a_campaign_tells_dopant_from_host(finished_file):
     assert elements.loc[["Mn"]].dopant.isna().all()
     with pytest.raises(RocksaltError, match="did you mean 'small'"):
         load_results(finished_file, "smal")
+
+
+@pytest.fixture
+def with_lithium(campaign_of, open_store):
+    """Give a store with MnO and Li0.5Mn0.5O as hosts, and lithium and aluminium as dopants."""
+    store = open_store()
+    campaign = campaign_of(
+        name="lithium", dopants=["Al", "Li"], hosts=["Mn", "Li0.5Mn0.5"], fractions=[0.5]
+    )
+    run_campaign(campaign, store)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("dopant", "host", "atoms"),
+    [
+        ("Al", "Mn", {"Al", "Mn"}),
+        ("Al", "Li0.5Mn0.5", {"Al", "Li", "Mn"}),
+        ("Li", "Mn", {"Li", "Mn"}),
+    ],
+)
+def test_a_host_with_lithium_is_another_host(with_lithium, dopant, host, atoms):
+    words = {"dopant": dopant, "host": host, "role": "mixture"}
+    table = load_results(with_lithium, **words)
+    assert len(table) > 0
+    assert set(table.dopant) == {dopant}
+    assert set(table.host) == {host}
+    assert set(table.fraction) == {0.5}
+    found = query_calculations(with_lithium, calculation_filter(**words), ["cations"])
+    assert all(set(row["cations"]) == atoms for row in found)
+    whole = load_results(with_lithium, "lithium", role="mixture")
+    mine = whole[(whole.dopant == dopant) & (whole.host == host)]
+    assert sorted(mine.key) == sorted(table.key)
+
+
+def test_every_mixture_of_a_campaign_has_its_host(with_lithium):
+    table = load_results(with_lithium, "lithium", role="mixture")
+    assert not table[["dopant", "host", "fraction"]].isna().any().any()
+    ends = load_results(with_lithium, "lithium", role="end-member")
+    assert {"Mn", "Li0.5Mn0.5"} <= set(ends[ends.dopant.isna()].host)
 
 
 def test_nothing_found_is_a_table_without_rows(finished_file):

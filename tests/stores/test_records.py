@@ -9,6 +9,7 @@ from rocksalt.stores.calculation_documents import CalculationDoc
 from rocksalt.stores.documents import RunDoc, utc_now
 from rocksalt.stores.records import (
     BATCH,
+    Summary,
     calculation_record,
     campaign_names,
     load_document,
@@ -75,6 +76,22 @@ def test_summaries_hold_what_derived_quantities_need(store, documents):
     assert (failed.state, failed.error) == ("failed", "it exploded")
     assert failed.energy_ev_per_atom is None
     assert load_summaries(store, []) == {}
+
+
+def test_summaries_of_end_members_hold_the_energies_by_order(store, documents, monkeypatch):
+    monkeypatch.setattr("rocksalt.stores.records.BATCH", 1)
+    energies = {"ferromagnetic": -6.4, "antiferromagnetic": -6.53}
+    method = {"code": "GPAW", "energies_ev_per_atom": energies}
+    changed = [d.model_copy(update={"method": method}) for d in documents]
+    save_many(store, [calculation_record(d) for d in changed])
+    found = load_summaries(store, [d.key for d in documents]).values()
+    assert {s.role for s in found} > {"end-member", "mixture"}
+    for summary in found:
+        told = {"energies_ev_per_atom": energies} if summary.role == "end-member" else {}
+        assert summary.method == told
+    assert Summary.model_validate(changed[0].model_dump()).method == {
+        "energies_ev_per_atom": energies
+    }
 
 
 def test_states(store, documents):

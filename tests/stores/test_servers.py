@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+from pymongo.errors import BulkWriteError
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.mongo import SERVER_WAIT_S, explained_server_error
@@ -25,6 +26,7 @@ from rocksalt.stores.records import (
     load_document,
     load_states,
     load_summaries,
+    save_many,
 )
 from rocksalt.workflows.run import run_campaign
 from rocksalt.workflows.stored import stored_results
@@ -164,6 +166,60 @@ def test_two_writers_store_a_record_once(open_store, new_database):
     for thread in threads:
         thread.join()
     assert stores[0].docs_store.count({"output.n": {"$exists": True}}) == 30
+
+
+def test_two_imports_store_a_record_once(open_store, new_database):
+    address = new_database()
+    stores = [open_store(address) for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def write(store):
+        for start in range(0, 60, 10):
+            together.wait(timeout=60)  # so that both insert the same records at the same moment
+            save_many(
+                store, of_numbers(range(start, start + 10), store is stores[0]), mostly_new=True
+            )
+
+    threads = [threading.Thread(target=write, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = list(stores[0].docs_store.query({"output.n": {"$exists": True}}))
+    assert sorted(r["output"]["n"] for r in found) == list(range(60))
+
+
+def of_numbers(numbers, mark):
+    return [{"uuid": f"u{n}", "index": 1, "output": {"n": n, "mark": mark}} for n in numbers]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("unique", [True, False])
+def test_what_is_there_is_replaced_by_what_is_thought_new(new_store, kind, unique):
+    store = new_store(kind)
+    if kind == "server" and not unique:  # as in a jobflow store of other programs
+        store.docs_store._collection.drop_index([(name, 1) for name in IDENTITY])
+    save_many(store, of_numbers(range(0, 20, 3), "old"))
+    given = [*of_numbers(range(10), "new"), *of_numbers([4], "newest")]
+    save_many(store, given, mostly_new=True)
+    found = list(store.docs_store.query({}, sort={"output.n": 1}))
+    marks = {r["output"]["n"]: r["output"]["mark"] for r in found}
+    assert marks == dict.fromkeys((12, 15, 18), "old") | dict.fromkeys(range(10), "new") | {
+        4: "newest"
+    }
+    assert len(found) == len(marks)
+    assert all("_id" not in record for record in given)
+
+
+def test_an_error_that_is_no_duplicate_is_raised(new_store):
+    store = new_store("server")
+    collection = store.docs_store._collection
+    collection.database.command(
+        "collMod", collection.name, validator={"output.n": {"$lt": 3}}, validationLevel="strict"
+    )
+    with pytest.raises(BulkWriteError, match="validation"):
+        save_many(store, of_numbers(range(5), "new"), mostly_new=True)
+    assert store.docs_store.count() == 3
 
 
 @pytest.mark.parametrize(

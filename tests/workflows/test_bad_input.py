@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -380,3 +382,59 @@ def test_an_error_that_nobody_foresaw_is_one_line_too(cli, campaign_file, monkey
     monkeypatch.setattr(run, "run_campaign", fail)
     answer = cli("run", campaign_file().name, "--store", "memory")
     one_line(answer, "ZeroDivisionError: of all things", "--debug")
+
+
+def test_a_structure_file_that_cannot_be_read_is_told(cli, campaign_file, tmp_path):
+    folder = tmp_path / "structures"
+    folder.mkdir()
+    (folder / "POSCAR").write_text("garbage\n")
+    file = campaign_file(stages=["hull"], entries="structures")
+    for command in ("check", "run"):
+        answer = cli(command, file)
+        assert "entries: POSCAR is left out: " in answer.out + answer.err, command
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("nowhere/x.sqlite", "nowhere: make it, or give --store"),
+        ("http://foo/bar", "no such kind of store"),
+    ],
+)
+def test_check_finds_a_store_that_run_would_refuse(cli, campaign_file, store, said):
+    answer = cli("check", campaign_file(), "--store", store)
+    assert answer.code == 2
+    assert said in answer.err
+    assert cli("run", campaign_file(), "--store", store).code == 2
+
+
+def test_an_interrupt_that_compiled_code_turns_into_an_error_is_one(
+    cli, campaign_file, monkeypatch
+):
+    def hiding(*_, **__):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr("rocksalt.workflows.preflight.preflight", hiding)
+    answer = cli("check", campaign_file())
+    assert answer.code == 130
+    assert answer.err.splitlines()[-1].startswith("rocksalt: stopped")
+    assert "unexpected" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({"engines": ["gpaw:fast"], "dft": {"gpaw": {"foo": 1}}}, "magnetic_order"),
+        ({"engines": {"triage": ["mock"], "decide": "gpaw", "budget": 1}}, "budget_cpu_hours"),
+    ],
+)
+def test_keys_of_a_part_are_named_for_a_wrong_one(cli, campaign_file, changes, known):
+    answer = cli("check", campaign_file(**changes))
+    assert answer.code == 2
+    assert "unknown key" in answer.err
+    assert known in answer.err
+    assert "dopants, hosts" not in answer.err

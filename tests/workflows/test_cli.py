@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -133,6 +134,7 @@ CANDIDATE = {
 }
 MIXING = {
     "enthalpy_ev_per_cation",
+    "uncertainty_ev_per_cation",
     "solubility_limit",
     "critical_temperature_k",
     "temperature_k",
@@ -197,6 +199,10 @@ def test_what_was_not_computed_is_null_never_zero(half_done):
         assert candidate["uncertainty_ev"] is None
         assert candidate["verdict"] == "undecided"
     table = " ".join(narrow(half_done("results").out).split())
+    assert half_done("report", "-o", "half.html").code == 0
+    page = Path("half.html").read_text(encoding="utf-8")
+    assert "Not final: 6 of 24 calculations are missing" in page
+    assert "Mock energies are for trying out" in page
     assert "6 missing: the ranking is not final" in table
     assert "not computed in MnO" in table
     for row in rows_of(half_done("results", "--format", "csv").out):
@@ -222,7 +228,11 @@ def test_results_as_csv(finished):
         assert [float(r["mixing_enthalpy_ev_per_cation"]) for r in mine] == [
             p["value"] for p in points
         ]
-        for row in mine:
+        at_half = candidate["hosts"]["Mn"]["uncertainty_ev_per_cation"]
+        for row in mine:  # of one engine no less than what is stated for it
+            x = float(row["fraction"])
+            found = float(row["mixing_enthalpy_uncertainty_ev_per_cation"])
+            assert found >= 4 * x * (1 - x) * at_half * (1 - 1e-9) > 0
             assert int(row["rank"]) == candidate["rank"]
             assert row["rock_salt_formation_energy_corrected_ev_per_formula"] == ""
 

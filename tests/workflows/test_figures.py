@@ -314,6 +314,21 @@ def test_mixing_curve_follows_the_closed_form() -> None:
     assert legend[:3] == ["alpha", "beta", "mean of the engines"]
 
 
+def test_an_engine_that_decides_alone_is_bold_and_no_mean_is_drawn():
+    documents = [
+        mixing("Mn", "alpha", [0.40, -0.10], 0.03, 0.98),
+        mixing("Mn", "beta", [0.20, 0.05], 1.0),
+    ]
+    together = {"Mn": {"engines": ["beta"], "solubility_limit": 1.0}}
+    figure = curves.mixing_curves("Ti", documents, over_engines=together)
+    (panel,) = figure.axes
+    assert not [each for each in panel.lines if each.get_gid() == "committee"]
+    assert line(panel, "fit-beta").get_linewidth() > 1.5 * line(panel, "fit-alpha").get_linewidth()
+    assert any("by beta alone" in text for text in texts(panel))
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "mean of the engines" not in legend
+
+
 def test_engine_keeps_its_colour_across_figures() -> None:
     both = curves.mixing_curves(
         "Ti", [mixing("Mn", "alpha", [0.1, 0.0]), mixing("Mn", "beta", [0.2, 0.0])]
