@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks, savgol_filter
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
@@ -274,11 +275,13 @@ def charge_below(half: HalfCycle, voltage_v: float) -> tuple[float, float]:
 def dq_dv(
     half: HalfCycle, *, step_v: float = 0.005, smoothing_v: float = 0.03
 ) -> tuple[Array, Array]:
-    """Return dQ/dV on an even voltage grid.
+    """Return dQ/dV on an even voltage grid from the lowest to the highest voltage.
 
     The charge of each record interval is spread evenly over the voltages it spans, so the integral
-    is the capacity and the voltage need not rise steadily; then a Savitzky-Golay filter of second
-    order (Savitzky and Golay, Anal. Chem. 36, 1627 (1964)) smooths. A hold at constant voltage has no
+    is the capacity and the voltage need not rise steadily; then a Gaussian smooths, with a standard
+    deviation of an eighth of `smoothing_v`: it leaves as much noise as a parabola fitted over that
+    width (Savitzky and Golay, Anal. Chem. 36, 1627 (1964)), but makes no maximum beside a step (Babaud
+    et al., IEEE Trans. Pattern Anal. Mach. Intell. 8, 26 (1986)). A hold at constant voltage has no
     dQ/dV and is left out: intervals with less than 90 percent of the half cycle's median current.
 
     Parameters
@@ -286,57 +289,120 @@ def dq_dv(
     half
         The charge or discharge.
     step_v, smoothing_v
-        Width of the grid and of the filter, in V.
+        Width of the grid, to which the range is a whole number of steps, and of the filter, in V.
 
     Returns
     -------
     voltage_v, dq_dv_ah_per_v
         Both (n,); positive on charge and negative on discharge, as drawn.
     """
+    volts, density = _density(half, step_v)
+    sign = 1.0 if half.kind == "charge" else -1.0
+    return volts, sign * gaussian_filter1d(density, _deviation(volts, smoothing_v))
+
+
+@dataclass(frozen=True)
+class DifferentialPeak:
+    """A peak of dQ/dV.
+
+    Attributes
+    ----------
+    voltage_v, uncertainty_v
+        In V: the top of a parabola through what the filter's width holds. The uncertainty is that of the
+        grid (a rectangular distribution), half the width in which the smoothed curve is no lower than its
+        top by the noise of a difference, and how far its top is from the parabola's.
+    height_ah_per_v
+        As `dq_dv` gives it.
+    """
+
+    voltage_v: float
+    uncertainty_v: float
+    height_ah_per_v: float
+
+
+def dq_dv_peaks(
+    half: HalfCycle,
+    *,
+    step_v: float = 0.005,
+    smoothing_v: float = 0.03,
+    prominence: float = 0.05,
+    least_noise: float = 6.0,
+) -> list[DifferentialPeak]:
+    """Return the peaks of dQ/dV, the largest first.
+
+    A maximum within half of `smoothing_v` of an end is none: the curve is not known on both sides of it,
+    and the beginning of a hold heaps charge there.
+
+    Parameters
+    ----------
+    half, step_v, smoothing_v
+        As of `dq_dv`.
+    prominence
+        Least rise above the surroundings, as a share of the largest value.
+    least_noise
+        The same, in standard deviations of the noise of the curve. This is found from second differences
+        before smoothing, whose median no peak moves.
+    """
+    volts, density = dq_dv(half, step_v=step_v, smoothing_v=smoothing_v)
+    raw = _density(half, step_v)[1]
+    if len(raw) < 3:
+        return []
+    size = np.abs(density)
+    step, width = float(volts[1] - volts[0]), _deviation(volts, smoothing_v)
+    # x[i-1] - 2 x[i] + x[i+1] of independent noise has six times its variance; a Gaussian of s points
+    # leaves 1 / (2 sqrt(pi) s) of it
+    noise = 1.4826 * float(np.median(np.abs(np.diff(raw, 2)))) / math.sqrt(6)
+    noise /= math.sqrt(max(2 * math.sqrt(math.pi) * width, 1.0))
+    at, found = find_peaks(size, prominence=max(prominence * size.max(), least_noise * noise))
+    first, last = volts[0] + smoothing_v / 2, volts[-1] - smoothing_v / 2
+    peaks = []
+    for n, low, high in zip(at, found["left_bases"], found["right_bases"], strict=True):
+        if not first < volts[n] < last:
+            continue
+        # what is no lower than the top by the noise of a difference may be the top
+        top = volts[low : high + 1][size[low : high + 1] > size[n] - math.sqrt(2) * noise]
+        place = _vertex(volts, raw, n, smoothing_v)
+        doubt = math.hypot(step / math.sqrt(12), float(np.ptp(top)) / 2, place - volts[n])
+        peaks.append(DifferentialPeak(place, doubt, float(density[n])))
+    return sorted(peaks, key=lambda peak: -abs(peak.height_ah_per_v))
+
+
+def _density(half: HalfCycle, step_v: float) -> tuple[Array, Array]:
+    """Return the middles of a voltage grid and the charge per volt there, above zero."""
     size = np.abs(half.current_a)
     constant = size[1:] >= 0.9 * np.median(size)
     low = np.minimum(half.voltage_v[1:], half.voltage_v[:-1])[constant]
     high = np.maximum(half.voltage_v[1:], half.voltage_v[:-1])[constant]
     passed = np.diff(half.capacity_ah)[constant]
-    first = np.floor(low.min() / step_v)
-    edges = step_v * np.arange(first, np.ceil(high.max() / step_v) + 2)
     width = np.maximum(high - low, step_v * 1e-6)
+    # bins that end where the data do: one that is filled in part would be a step
+    span = float((low + width).max() - low.min())
+    n_bins = max(1, round(span / step_v))
+    step = span / n_bins
+    edges = low.min() + step * np.arange(n_bins + 1)
     below = np.zeros(len(edges))
     for rows in np.array_split(np.arange(len(passed)), max(1, len(passed) // 2000)):
         share = np.clip((edges[:, None] - low[rows]) / width[rows], 0, 1)
         below += share @ passed[rows]
-    density = np.diff(below) / step_v
-    window = max(3, 2 * round(smoothing_v / step_v / 2) + 1)
-    if window < len(density):
-        density = savgol_filter(density, window, 2, mode="nearest")
-    sign = 1.0 if half.kind == "charge" else -1.0
-    return (edges[1:] + edges[:-1]) / 2, sign * density
+    return (edges[1:] + edges[:-1]) / 2, np.diff(below) / step
 
 
-def dq_dv_peaks(
-    voltage_v: Array, density: Array, *, prominence: float = 0.05
-) -> list[tuple[float, float]]:
-    """Return the peaks of a dQ/dV curve as (voltage in V, height), the largest first.
+def _deviation(voltage_v: Array, smoothing_v: float) -> float:
+    """Return the standard deviation of the filter in points of the grid."""
+    if len(voltage_v) == 1:
+        return 1.0  # of any width, it leaves one point as it is
+    return smoothing_v / 8 / float(voltage_v[1] - voltage_v[0])
 
-    Parameters
-    ----------
-    voltage_v, density
-        As `dq_dv` gives them.
-    prominence
-        Least rise above the surroundings, as a share of the largest value.
+
+def _vertex(x: Array, y: Array, at: int, width: float) -> float:
+    """Return the top of the least-squares parabola through the points about a maximum.
+
+    The maximum itself where that parabola has no top among them.
     """
-    size = np.abs(density)
-    at, _ = find_peaks(size, prominence=prominence * size.max())
-    at = at[np.argsort(-size[at])]
-    return [(_vertex(voltage_v, size, int(n)), float(density[n])) for n in at]
-
-
-def _vertex(x: Array, y: Array, at: int) -> float:
-    """Return the top of the parabola through a maximum and its two neighbours."""
-    left, middle, right = y[at - 1 : at + 2]
-    bend = left - 2 * middle + right
-    shift = 0.0 if bend == 0 else 0.5 * (left - right) / bend
-    return float(x[at] + shift * (x[1] - x[0]))
+    near = np.abs(x - x[at]) <= max(width / 2, 1.01 * (x[1] - x[0]))
+    bend, slope, _ = np.polyfit(x[near] - x[at], y[near], 2)
+    shift = -slope / (2 * bend) if bend < 0 else np.inf
+    return float(x[at] + shift) if abs(shift) <= width / 2 else float(x[at])
 
 
 def _half_cycle(table: CyclerTable, charge: Array, sign: int, rows: NDArray[np.intp]) -> HalfCycle:

@@ -29,6 +29,15 @@ SILENT = {
 N_UNCERTAINTIES = 2.0
 """A valence is on one side only when so many standard uncertainties do not reach the other."""
 
+LARGEST_R_FACTOR = 0.02
+"""Above it a sum of references is not the sample: XANES at an edge does not speak then.
+
+Measured with oxides of Mn and Fe, by this package and within -15 to 80 eV of the edge: Fe3O4 as FeO and
+Fe2O3, which it is to a hundredth of a charge, leaves 0.0006; without a reference for the sample's own
+species 0.010 to 0.016 goes with a mean valence that is up to half a charge off, 0.026 (MnO2) to 0.075
+(MnO) with a whole one or more. Half a charge does not take an oxide past the border of 1, two do.
+"""
+
 UNEVEN_BY_OTHER_REASONS = 0.1
 """Relative standard deviation of a local share that absorption, channelling and background may give."""
 
@@ -106,7 +115,9 @@ def judge(
     """Return whether a measurement agrees with the prediction about a dopant.
 
     Two rules. XANES at an edge of the dopant gives its mean valence; below 1 by two standard
-    uncertainties it is metallic, above 1 by as much oxidised. Predictions come from the criteria on
+    uncertainties it is metallic, above 1 by as much oxidised. It does not speak by one reference alone,
+    whose fraction is 1 whatever the sample is, nor without an uncertainty, nor by a fit with an R factor
+    above `LARGEST_R_FACTOR`. Predictions come from the criteria on
     oxidation, since a dopant that does not mix may leave as metal or as an oxide of its own. A map of
     the dopant's share finds it segregated or uniform, beside the criterion on mixing with the sample's
     host (`mapped_evenly`).
@@ -145,15 +156,33 @@ def _oxidised(
         return Evidence(
             "silent", f"measured at the edge {edge or 'of nobody knows what'}, not {dopant}'s"
         )
+    fractions = [name for name in values if name.startswith("fraction_")]
+    if len(fractions) == 1:
+        only = fractions[0].removeprefix("fraction_")
+        return Evidence(
+            "silent",
+            f"{only} is the only reference, whose fraction is 1 whatever the sample is: give references "
+            "of metal and oxide",
+        )
     valence = values.get("mean_valence")
     if valence is None:
         return Evidence("silent", "no mean valence: give references and their valences")
-    reach = N_UNCERTAINTIES * (valence.uncertainty or 0.0)
-    number = f"mean valence {valence.value:.2f}"
-    if valence.uncertainty:
-        digits = max(2, -math.floor(math.log10(valence.uncertainty)))
-        number = f"mean valence {valence.value:.{digits}f} ± {valence.uncertainty:.{digits}f}"
-    if abs(valence.value - BETWEEN_METAL_AND_OXIDE) <= reach or valence.uncertainty is None:
+    if not valence.uncertainty:
+        return Evidence(
+            "silent",
+            f"mean valence {valence.value:.2f} has no uncertainty, by which metal is told from oxide",
+        )
+    digits = max(2, -math.floor(math.log10(valence.uncertainty)))
+    number = f"mean valence {valence.value:.{digits}f} ± {valence.uncertainty:.{digits}f}"
+    misfit = values.get("r_factor")
+    if misfit is None or not misfit.value <= LARGEST_R_FACTOR:
+        size = "no R factor" if misfit is None else f"an R factor of {misfit.value:.2g}"
+        return Evidence(
+            "silent",
+            f"{number} is of a fit with {size} (up to {LARGEST_R_FACTOR:g} it speaks): the sample is not "
+            "a sum of these references",
+        )
+    if abs(valence.value - BETWEEN_METAL_AND_OXIDE) <= N_UNCERTAINTIES * valence.uncertainty:
         return Evidence("silent", f"{number} does not tell metal from oxide")
     found = "metal" if valence.value < BETWEEN_METAL_AND_OXIDE else "oxide"
     expected = expected_state(criteria)

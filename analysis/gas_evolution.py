@@ -15,6 +15,7 @@ from scipy.constants import physical_constants
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
+from rocksalt.analysis.sample import composition_of
 
 _FARADAY_C_PER_MOL = physical_constants["Faraday constant"][0]
 _LEAST_BASELINE = 10  # records
@@ -259,16 +260,10 @@ def delithiation(net_charge_ah: Array, mass_g: float, composition: str) -> Array
     MeasurementError
         For a formula that is none, or without lithium.
     """
-    from pymatgen.core import Composition
-
     try:
-        formula = Composition(composition)
-    except ValueError:
-        formula = Composition()
-    if not formula or not formula.valid:
-        raise MeasurementError(
-            f"sample.composition: {composition!r} is no formula: give one as Li1.2Mn0.6Ni0.2O2"
-        )
+        formula = composition_of(composition)
+    except MeasurementError as error:
+        raise MeasurementError(f"sample.composition: {error}") from None
     if not formula["Li"]:
         raise MeasurementError(
             f"sample.composition: {composition!r} holds no lithium, of which a share is asked"

@@ -82,7 +82,11 @@ def integrate(
         For a window outside the pattern or with too few points, or without a peak.
     """
     low, high = window
-    if not (two_theta_degrees[0] <= low < high <= two_theta_degrees[-1]):
+    if not low < high:
+        raise MeasurementError(
+            f"{name}: the window from {low:g} to {high:g} does not rise: give its lower end first"
+        )
+    if not (two_theta_degrees[0] <= low and high <= two_theta_degrees[-1]):
         raise MeasurementError(
             f"{name}: covers {two_theta_degrees[0]:g} to {two_theta_degrees[-1]:g} degrees, not the window "
             f"from {low:g} to {high:g}: move the window"

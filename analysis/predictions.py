@@ -376,8 +376,8 @@ def _balanced(
 ) -> dict[str, tuple[float | None, str]]:
     """Return the valence of dopant and host metal whose charges must sum to a given one, and why.
 
-    A dopant with one common charge has it, and the host metal balances; one with several leaves both
-    open.
+    A dopant for which pymatgen's table counts one charge as common has it, and the host metal balances;
+    one with several leaves both open.
     """
     usual = _usual(dopant)
     if len(usual) != 1:
@@ -390,7 +390,17 @@ def _balanced(
         why += (
             "; outside 2+ to 4+: oxygen, or more or fewer ions, rather make up for the difference"
         )
-    return {dopant: (float(usual[0]), "its one common charge"), host: (needed, why)}
+    return {dopant: (float(usual[0]), _words_for_common(dopant, usual[0])), host: (needed, why)}
+
+
+def _words_for_common(metal: str, common: int) -> str:
+    """Return how a charge was chosen, and the others that a metal is known to have."""
+    element = Element(metal)
+    # of some the table lists no oxides of the ICSD
+    known = element.icsd_oxidation_states or element.oxidation_states
+    others = [f"{charge}+" for charge in sorted(known) if charge > 0 and charge != common]
+    words = "taken: the only charge that pymatgen's table counts as common"
+    return f"{words}, though {', '.join(others)} occur" if others else words
 
 
 def _moment(

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.screening.elements import check_cation, host_cations
 from rocksalt.screening.errors import RocksaltError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Composition
+
+
+def composition_of(formula: str) -> Composition:
+    """Return a formula's composition.
+
+    Raises
+    ------
+    MeasurementError
+        For what is no formula, holds no element, or less than nothing of one.
+    """
+    from pymatgen.core import Composition
+
+    try:
+        found = Composition(formula)
+    except ValueError:
+        found = Composition()
+    if not found or not found.valid:
+        raise MeasurementError(f"{formula!r} is no formula: give one as Li1.2Mn0.6Ni0.2O2")
+    return found
 
 
 class Sample(BaseModel):
@@ -33,6 +57,16 @@ class Sample(BaseModel):
             return value if value is None else check_cation(value)
         except RocksaltError as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("composition")
+    @classmethod
+    def _is_a_formula(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                composition_of(value)
+        except MeasurementError as error:
+            raise ValueError(str(error)) from error
+        return value
 
     @field_validator("host")
     @classmethod

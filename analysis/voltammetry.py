@@ -96,8 +96,12 @@ def peak(sweep: Sweep, from_v: float, to_v: float) -> Peak:
     Raises
     ------
     MeasurementError
-        When the window holds too few records, or its largest current is at its end.
+        When the window does not rise or holds too few records, or its largest current is at its end.
     """
+    if not from_v < to_v:
+        raise MeasurementError(
+            f"the window from {from_v:g} to {to_v:g} V does not rise: give its lower end first"
+        )
     inside = (sweep.voltage_v >= from_v) & (sweep.voltage_v <= to_v)
     volts, current = sweep.voltage_v[inside], sweep.current_a[inside]
     if len(volts) < _LEAST_RECORDS:

@@ -205,6 +205,7 @@ def load_with_engines(path: Path, calculator: str | None = None) -> Campaign:
     codes = {name.strip().partition(":")[0] for name in engines}
     changes = {
         "engines": engines,
+        "triage": None,  # they take the place of those that screen and of the one that decides
         "dft": {code: own for code, own in data["dft"].items() if code in codes},
         "electronic_structure": {**data["electronic_structure"], "engines": [], "geometry": None},
     }

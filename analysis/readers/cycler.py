@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.biologic_text import biologic_text_records
-from rocksalt.analysis.readers.columns import need_extra, numbers_of_words, read_text
+from rocksalt.analysis.readers.columns import (
+    has_decimal_commas,
+    need_extra,
+    numbers_of_words,
+    read_text,
+    rows_as_long_as,
+)
 
 COLUMNS: dict[str, tuple[str, float]] = {
     "Test Time / s": ("time_s", 1.0),
@@ -41,6 +48,19 @@ COLUMNS: dict[str, tuple[str, float]] = {
     "Net Capacity / mAh": ("net_ah", 1e-3),
 }
 """Headings that are read: the column, and the factor to its unit."""
+
+BIOLOGIC_COLUMNS: dict[str, tuple[str, float]] = {
+    "time/s": ("time_s", 1.0),
+    "Ewe/V": ("voltage_v", 1.0),
+    "<Ewe>/V": ("voltage_v", 1.0),
+    "Ecell/V": ("voltage_v", 1.0),
+    "I/A": ("current_a", 1.0),
+    "I/mA": ("current_a", 1e-3),
+    "<I>/mA": ("current_a", 1e-3),
+    "cycle number": ("cycle", 1.0),
+    "(Q-Qo)/mA.h": ("net_ah", 1e-3),
+}
+"""EC-Lab's headings, read where a table has no other of the same column; the first one counts."""
 
 BIOLOGIC = (".mpr", ".mpt")
 """Endings of BioLogic's files, binary and text, whose columns have the same names."""
@@ -312,7 +332,8 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
         if name not in head:
             raise MeasurementError(f"{path}: has no column {name!r}: export it with that column")
     at = {name: head.index(word) for name, word in wanted.items()}
-    rows = [row for row in rows if len(row) > max(at.values())]  # a last line cut short
+    whole = [row for row in rows if len(row) > max(at.values())]
+    n_lost, rows = len(rows) - len(whole), whole  # of a file copied while the cell ran, the last
     if not rows:
         raise MeasurementError(f"{path}: holds no rows: export it again")
     sign = np.array([{"C": 1.0, "D": -1.0}.get(row[at["state"]].strip(), 0.0) for row in rows])
@@ -329,6 +350,9 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
         else None,
         net_charge_ah=grown(np.where(sign > 0, capacity, 0))
         - grown(np.where(sign < 0, capacity, 0)),
+        remarks=[f"{n_lost} of {n_lost + len(rows)} rows are cut short and were left out."]
+        if n_lost
+        else [],
     )
 
 
@@ -369,15 +393,11 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
     absent = [name for name in options.columns.values() if name not in head]
     if absent:
         raise MeasurementError(f"{path}: has no column {absent[0]!r}: it has {', '.join(head)}")
-    where = {name: name for name in COLUMNS if name in head} | options.columns
-    rows = list(csv.reader(lines[1:], delimiter=separator))
-    rows = [row for row in rows if len(row) == len(head)]
-    if separator == ";":  # the comma is the decimal sign
-        rows = [[word.replace(",", ".") for word in row] for row in rows]
-    columns: dict[str, Array] = {}
-    for name, heading in where.items():
-        column, factor = COLUMNS[name]
-        columns[column] = numbers_of_words([row[head.index(heading)] for row in rows]) * factor
+    rows, remarks = read_rows(head, lines[1:], separator)
+    columns = {
+        column: numbers_of_words([row[head.index(heading)] for row in rows]) * factor
+        for column, (heading, factor) in columns_in(head, options.columns).items()
+    }
     needed = {"time_s": "Test Time / s", "voltage_v": "Voltage / V", "current_a": "Current / A"}
     missing = [name for column, name in needed.items() if column not in columns]
     if missing:
@@ -403,4 +423,41 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
         current_a=columns["current_a"] * sign,
         cycle=columns.get("cycle"),
         net_charge_ah=count,
+        remarks=remarks,
     )
+
+
+def columns_in(head: Sequence[str], given: Mapping[str, str]) -> dict[str, tuple[str, float]]:
+    """Return the heading of each column that a table has, and the factor to its unit.
+
+    Parameters
+    ----------
+    head
+        The table's headings.
+    given
+        Headings by the names of `COLUMNS`, which come before those that are known.
+    """
+    found: dict[str, tuple[str, float]] = {}
+    for name in (name for name in COLUMNS if name in head):
+        column, factor = COLUMNS[name]
+        found[column] = (name, factor)
+    for name, heading in given.items():
+        column, factor = COLUMNS[name]
+        found[column] = (heading, factor)
+    for name in (name for name in BIOLOGIC_COLUMNS if name in head):
+        column, factor = BIOLOGIC_COLUMNS[name]
+        found.setdefault(column, (name, factor))
+    return found
+
+
+def read_rows(
+    head: Sequence[str], lines: Sequence[str], separator: str
+) -> tuple[list[list[str]], list[str]]:
+    """Return the words below a heading, with points as decimal signs, and remarks.
+
+    Between tabs the comma is the decimal sign where no number has a point, between semicolons always.
+    """
+    rows, remarks = rows_as_long_as(head, list(csv.reader(lines, delimiter=separator)))
+    if separator == ";" or (separator == "\t" and has_decimal_commas(chain.from_iterable(rows))):
+        rows = [[word.replace(",", ".") for word in row] for row in rows]
+    return rows, remarks

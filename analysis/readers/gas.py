@@ -6,7 +6,6 @@ electrochemical columns are those of the Battery Data Format; the unit of a gas 
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -17,8 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
-from rocksalt.analysis.readers.columns import read_text
-from rocksalt.analysis.readers.cycler import COLUMNS, CyclerTable, checked, grown, net_charge
+from rocksalt.analysis.readers.columns import numbers_of_words, read_text
+from rocksalt.analysis.readers.cycler import (
+    COLUMNS,
+    CyclerTable,
+    checked,
+    columns_in,
+    grown,
+    net_charge,
+    read_rows,
+)
 
 RATES: dict[str, tuple[float, bool]] = {
     f"{amount}mol/{time}{per_gram}": (size / seconds, bool(per_gram))
@@ -138,14 +145,11 @@ def read_gases(path: str | Path, options: GasOptions) -> GasTable:
     lines = read_text(path).splitlines()
     wanted = [*options.columns.values(), *(gas.column for gas in options.gases.values())]
     head, separator, below = _heading(path, lines, wanted)
-    rows = [row for row in csv.reader(below, delimiter=separator) if len(row) == len(head)]
-    if separator == ";":  # the comma is the decimal sign
-        rows = [[word.replace(",", ".") for word in row] for row in rows]
-    where = {name: name for name in COLUMNS if name in head} | options.columns
-    columns: dict[str, Array] = {}
-    for name, heading in where.items():
-        column, factor = COLUMNS[name]
-        columns[column] = _numbers(rows, head.index(heading)) * factor
+    rows, remarks = read_rows(head, below, separator)
+    columns = {
+        column: numbers_of_words([row[head.index(heading)] for row in rows]) * factor
+        for column, (heading, factor) in columns_in(head, options.columns).items()
+    }
     for column, name in (("time_s", "Test Time / s"), ("voltage_v", "Voltage / V")):
         if column not in columns:
             raise MeasurementError(
@@ -153,10 +157,10 @@ def read_gases(path: str | Path, options: GasOptions) -> GasTable:
                 f"columns={{{name!r}: ...}}"
             )
     rates = {
-        name: _rate(_numbers(rows, head.index(gas.column)), gas)
+        name: _rate(numbers_of_words([row[head.index(gas.column)] for row in rows]), gas)
         for name, gas in options.gases.items()
     }
-    return _checked(path, columns, rates, options)
+    return _checked(path, columns, rates, options, remarks)
 
 
 def _heading(
@@ -175,16 +179,6 @@ def _heading(
     raise MeasurementError(f"{path}: has no column {absent!r}: it has {', '.join(nearest)[:120]}")
 
 
-def _numbers(rows: list[list[str]], at: int) -> Array:
-    def number(word: str) -> float:
-        try:
-            return float(word)
-        except ValueError:
-            return float("nan")
-
-    return np.array([number(row[at]) for row in rows], dtype=float)
-
-
 def _rate(values: Array, gas: GasColumn) -> Array:
     if gas.sensitivity_c_per_mol is not None:
         return values * ION_CURRENTS[gas.unit] / gas.sensitivity_c_per_mol
@@ -192,7 +186,11 @@ def _rate(values: Array, gas: GasColumn) -> Array:
 
 
 def _checked(
-    path: str | Path, columns: dict[str, Array], rates: dict[str, Array], options: GasOptions
+    path: str | Path,
+    columns: dict[str, Array],
+    rates: dict[str, Array],
+    options: GasOptions,
+    remarks: list[str],
 ) -> GasTable:
     """Return the rows that are numbers in every column, with the charge passed."""
     finite = np.all([np.isfinite(each) for each in (*columns.values(), *rates.values())], axis=0)
@@ -220,7 +218,7 @@ def _checked(
             net_charge_ah=counted,
         )
     )
-    remarks = list(cell.remarks)
+    remarks = [*remarks, *cell.remarks]
     if not finite.all():
         remarks.append(
             f"{(~finite).sum()} of {len(finite)} rows are not numbers and were left out."

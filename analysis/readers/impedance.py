@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,22 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
-from rocksalt.analysis.readers.columns import numbers_of, read_text
+from rocksalt.analysis.readers.columns import heading_of, numbers_of, read_text
 from rocksalt.analysis.readers.cycler import BIOLOGIC, biologic_records
 
 Complex = NDArray[np.complex128]
+
+_VALUES = """imaginary: "Z''" or imaginary: "-Z''\""""
+_IMAGINARY = re.compile(
+    r"""(?:^|[\s,;("'|])                      # a minus between two words is none
+    (?P<minus>[-\u2212\u2013]\s*)?
+    (?P<name>im(?:ag(?:inary)?)?[\s_]*\(?\s*z\b\)?
+        | (?<!")(?<!"-)z"                     # "Z" is Z in quotes
+        | z\s*(?:''|\u2033|\u2019\u2019|\u2032\u2032)
+        | z[\s_]*\(?im(?:ag(?:inary)?)?(?![a-z])
+        | imag(?:inary)?(?![a-z]))""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 class SpectrumOptions(BaseModel):
@@ -24,7 +37,9 @@ class SpectrumOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     imaginary: Literal["Z''", "-Z''"] | None = Field(
-        None, description="what the third column of a text is; BioLogic files say it themselves"
+        None,
+        description="what the third column of a text is, where its heading does not say it; BioLogic "
+        "files say it themselves",
     )
 
 
@@ -100,12 +115,15 @@ def _columns(path: str | Path, options: SpectrumOptions) -> Array:
     if Path(path).suffix.lower() in BIOLOGIC:
         columns = _biologic(path)
     else:
-        columns = numbers_of(read_text(path), path, least_columns=3)[:, :3]
-        if options.imaginary is None:
+        text = read_text(path)
+        columns = numbers_of(text, path, least_columns=3)[:, :3]
+        imaginary = options.imaginary or _imaginary_in(text, path)
+        if imaginary is None:
             raise MeasurementError(
-                f"{path}: the file does not say whether its third column is Z'' or -Z'': give imaginary"
+                f"{path}: the file does not say whether its third column is Z'' or -Z'': give imaginary "
+                f"({_VALUES})"
             )
-        sign = -1.0 if options.imaginary == "-Z''" else 1.0
+        sign = -1.0 if imaginary == "-Z''" else 1.0
         columns = np.column_stack([columns[:, :2], sign * columns[:, 2]])
         columns = np.column_stack([columns, np.full(len(columns), np.nan)])
     columns = columns[np.all(np.isfinite(columns[:, :3]), axis=1)]
@@ -114,6 +132,29 @@ def _columns(path: str | Path, options: SpectrumOptions) -> Array:
             f"{path}: a frequency of {columns[:, 0].min():g} Hz: the columns are to be frequency, Z', Z''"
         )
     return columns
+
+
+def _imaginary_in(text: str, path: str | Path) -> Literal["Z''", "-Z''"] | None:
+    """Return what the heading says of the third column; None where it says nothing.
+
+    Raises
+    ------
+    MeasurementError
+        When the heading names another column imaginary.
+    """
+    for line in heading_of(text).splitlines():
+        found = list(_IMAGINARY.finditer(line))
+        if len(found) != 1:  # a sentence that names both says nothing
+            continue
+        before = line[: found[0].start("name")]
+        separator = next((mark for mark in "\t;," if mark in line), None)
+        if separator is not None and before.count(separator) != 2:
+            raise MeasurementError(
+                f"{path}: the heading names column {before.count(separator) + 1} imaginary: the columns "
+                "are to be frequency, Z', Z''"
+            )
+        return "-Z''" if found[0]["minus"] else "Z''"
+    return None
 
 
 def _sweeps(columns: Array) -> list[Array]:
@@ -133,7 +174,7 @@ def _spectrum(path: str | Path, columns: Array) -> Spectrum:
     if np.mean(columns[len(columns) // 2 :, 2] > 0) > 0.8:
         raise MeasurementError(
             f"{path}: at low frequencies Z'' is positive, as of a coil: the third column is the other "
-            "of Z'' and -Z'', give imaginary"
+            "of Z'' and -Z'': give imaginary ({_VALUES})"
         )
     potential = float(np.mean(columns[:, 3]))
     return Spectrum(

@@ -11,7 +11,7 @@ import numpy as np
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
-from rocksalt.analysis.readers.columns import numbers_of, read_text
+from rocksalt.analysis.readers.columns import heading_of, numbers_of, read_text
 from rocksalt.analysis.readers.vamas import VAMAS, Block, read_vamas
 
 _LEAST_POINTS = 10
@@ -159,11 +159,12 @@ def read_photoelectrons(
         photon_energy_ev = photon_energy_ev or found.source_energy_ev
     else:
         curve = _columns(text, path, column)
-        said = _heading(text)
+        said = heading_of(text)
     kind = energy or _energy_in(said)
     if kind is None:
         raise MeasurementError(
-            f"{path}: the file does not say whether its energies are binding or kinetic: give energy"
+            f"{path}: the file does not say whether its energies are binding or kinetic: give energy "
+            "(binding or kinetic)"
         )
     if kind == "binding":
         return curve
@@ -260,16 +261,6 @@ def _checked(path: str | Path, x: Array, y: Array) -> Curve:
     return Curve(str(path), x, y)
 
 
-def _heading(text: str) -> str:
-    """Return the lines before the first that is numbers."""
-    lines = []
-    for line in text.splitlines():
-        if re.match(r"\s*[-+.\d]", line):
-            break
-        lines.append(line)
-    return "\n".join(lines)
-
-
 def _energy_in(heading: str) -> Energy | None:
     words = heading.lower().replace("_", " ")
     is_binding = re.search(r"\bbinding|\bb\.?e\.?\b|\be ?b(ind)?\b", words) is not None
@@ -281,7 +272,7 @@ def _energy_in(heading: str) -> Energy | None:
 
 def _labels(text: str, number: int) -> list[str] | None:
     """Return the names of the columns, from the last line of the heading with one for each."""
-    for line in reversed(_heading(text).splitlines()):
+    for line in reversed(heading_of(text).splitlines()):
         line = line.lstrip("#%! \ufeff").rstrip()
         for split in (re.split(r"[\t;,]", line), re.split(r"\s{2,}", line), line.split()):
             names = [name.strip().strip('"') for name in split]

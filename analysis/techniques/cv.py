@@ -38,9 +38,15 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         When the file or the options cannot give them.
     """
     windows = {"oxygen": options.oxygen_window_v, "metal": options.metal_window_v}
+    meant = {
+        "oxygen": "peak A, the oxidation of lattice oxygen, as [4.3, 4.7]",
+        "metal": "peak B, the oxidation of the transition metal, as [3.6, 4.2]",
+    }
     for name, window in windows.items():
         if window is None:
-            raise MeasurementError(f"{file}: give {name}_window_v, the voltages about that peak")
+            raise MeasurementError(
+                f"{file}: give {name}_window_v, the voltages from and to about {meant[name]}"
+            )
     table = read_cycler(file, options)
     oxidations = [
         s for s in sweeps(table, least_range_v=options.least_range_v) if s.rate_v_per_s > 0

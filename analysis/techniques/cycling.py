@@ -287,13 +287,18 @@ def _curves(cycle: Cycle, options: Options, result: Analysis, per: float, unit: 
             continue
         result.arrays[f"curve_{half.kind}_voltage_v"] = half.voltage_v
         result.arrays[f"curve_{half.kind}_capacity_{suffix}"] = half.capacity_ah / per
-        volts, density = dq_dv(half, step_v=options.grid_v, smoothing_v=options.smoothing_v)
+        how = {"step_v": options.grid_v, "smoothing_v": options.smoothing_v}
+        volts, density = dq_dv(half, **how)
         result.arrays[f"dq_dv_{half.kind}_voltage_v"] = volts
         result.arrays[f"dq_dv_{half.kind}_{suffix}_per_v"] = density / per
-        peaks = dq_dv_peaks(volts, density)
-        result.arrays[f"dq_dv_{half.kind}_peaks_v"] = np.array([peak for peak, _ in peaks])
+        peaks = dq_dv_peaks(half, **how)
+        result.arrays[f"dq_dv_{half.kind}_peaks_v"] = np.array([p.voltage_v for p in peaks])
         if peaks:
-            # the filter cannot place a peak better than a grid step (rectangular distribution)
             result.values[f"dq_dv_{half.kind}_main_peak"] = Quantity(
-                peaks[0][0], options.grid_v / math.sqrt(12), "V"
+                peaks[0].voltage_v, peaks[0].uncertainty_v, "V"
+            )
+        else:
+            result.remarks.append(
+                f"dQ/dV of the {half.kind} has no peak above its noise and away from its ends: no main peak "
+                "is given."
             )

@@ -126,6 +126,9 @@ def _add_spectrum(
         f"Uncertainties are those of counts with a variance of {found.lines.dispersion:.3g} times their "
         "number; other windows of this kind move L3/L2 by l3_l2_ratio_choices."
     )
+    analysis.remarks.append(
+        f"The white lines are taken for those of {options.element}: `element` chooses another."
+    )
     analysis.remarks.append("Plural scattering is not removed: compare places of like thickness.")
     energy = loss.energy_ev
     _keep_edge(

@@ -37,7 +37,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    element: Literal["Cr", "Mn", "Fe", "Co", "Ni"] = Field("Mn", description="of the L edge")
+    element: Literal["Cr", "Mn", "Fe", "Co", "Ni"] = Field(
+        "Mn", description="whose L2,3 edge it is"
+    )
     shift_ev: float = Field(0.0, description="added to the energies of the file, never guessed")
     energies: Path | None = Field(None, description="text file with energies in eV, for .npy")
     dataset: int | None = Field(

@@ -14,7 +14,7 @@ from rocksalt.analysis.quantities import Analysis, Array, Quantity
 from rocksalt.analysis.readers.columns import file_sha256
 from rocksalt.analysis.readers.xas import Spectrum, read_spectrum
 from rocksalt.analysis.sample import Sample
-from rocksalt.analysis.techniques.xanes import add_fit
+from rocksalt.analysis.techniques.xanes import add_fit, refuse_unknown_valences
 from rocksalt.analysis.xanes import Range, covered, difference_area, scale_yield
 
 
@@ -66,6 +66,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
         raise MeasurementError(
             f"{file}: a yield spectrum says nothing alone: give references, or minus"
         )
+    refuse_unknown_valences(file, options.references, options.valences)
     spectrum = read_spectrum(file, column=options.column, group=options.group)
     energy = spectrum.energy_ev + options.shift_ev
     whole = options.scale_window_ev or (float(energy[0]), float(energy[-1]))

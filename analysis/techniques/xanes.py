@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,14 +90,19 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     MeasurementError
         For files that cannot be used, ranges that are not covered, or references without valence.
     """
+    refuse_unknown_valences(file, options.references, options.valences)
     spectrum = read_spectrum(file, column=options.column, group=options.group)
-    e0 = options.edge_ev or edge_energy_ev(options.edge or _edge_in(spectrum))
+    edge = options.edge
+    if edge is None and options.edge_ev is None:
+        edge = _edge_in(spectrum)
+    e0 = options.edge_ev or edge_energy_ev(edge or "")
     if options.shift_ev is not None:
         spectrum = replace(spectrum, energy_ev=spectrum.energy_ev + options.shift_ev)
     normal = _normalise(spectrum, e0, options)
     analysis = Analysis(
         parameters={
             **options.model_dump(mode="json"),
+            "edge": edge,
             "e0_ev": e0,
             "used_pre_edge_ev": normal.pre_edge_ev,
             "used_post_edge_ev": normal.post_edge_ev,
@@ -112,6 +118,25 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     if options.references:
         _add_combination(analysis, spectrum, normal, options)
     return analysis
+
+
+def refuse_unknown_valences(
+    file: Path, references: Collection[str], valences: Collection[str]
+) -> None:
+    """Refuse a valence of what is no reference: it would be left out without a word.
+
+    Raises
+    ------
+    MeasurementError
+        The first such name, and what references there are.
+    """
+    for name in valences:
+        if name not in references:
+            known = ", ".join(references) or "none is given"
+            raise MeasurementError(
+                f"{file}: valences.{name}: no reference has this name ({known}): give "
+                f"references.{name}, or leave the valence out"
+            )
 
 
 def _edge_in(spectrum: Spectrum) -> str:
@@ -267,7 +292,7 @@ def add_fit(
 ) -> None:
     """Put a linear combination into an analysis: fractions, goodness, valence, ranked subsets.
 
-    The analysis holds ``fit_references``, the columns that were fitted, already.
+    Of one reference alone there is no mean valence: it would be that reference's. The analysis holds ``fit_references``, the columns that were fitted, already.
 
     Raises
     ------
@@ -279,7 +304,14 @@ def add_fit(
     analysis.values["r_factor"] = Quantity(fit.r_factor, None, "1")
     analysis.values["condition_number"] = Quantity(fit.condition_number, None, "1")
     if valences:
-        analysis.values["mean_valence"] = Quantity(*mean_valence(fit, valences), "1")
+        value = mean_valence(fit, valences)  # asks for those that lack
+        if len(fit.names) > 1:
+            analysis.values["mean_valence"] = Quantity(*value, "1")
+        else:
+            analysis.remarks.append(
+                f"No mean valence: {fit.names[0]} is the only reference, so that its fraction is 1 "
+                "whatever the sample is."
+            )
     analysis.arrays["fit_data"] = data
     analysis.arrays["fit"] = fit.fitted
     references = analysis.arrays["fit_references"]

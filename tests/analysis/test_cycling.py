@@ -126,8 +126,79 @@ def test_differential_capacity_keeps_the_charge_and_finds_the_peaks():
     step = volts[1] - volts[0]
     assert density.sum() * step == pytest.approx(1e-3, rel=1e-3)
     assert density[volts < 4.1].sum() * step == pytest.approx(0.4e-3, rel=5e-3)
-    peaks = [peak for peak, _ in dq_dv_peaks(volts, density)]
-    assert peaks == pytest.approx([4.47, 3.75], abs=0.004)
+    peaks = dq_dv_peaks(halves[0])
+    assert [peak.voltage_v for peak in peaks] == pytest.approx([4.47, 3.75], abs=0.004)
+    assert all(peak.uncertainty_v < 0.006 for peak in peaks)
+
+
+def line_of_charge(noise_v=0.0, rest_v=None, bump_at=None, seed=0):
+    """Return a charge from 3.2 to 4.1 V of even dQ/dV, after a jump from a rest voltage or with a bump."""
+    voltage = np.linspace(3.2, 4.1, 1800)
+    charge = (voltage - 3.2) / 0.9
+    if bump_at is not None:
+        charge = charge + 0.25 / (1 + np.exp(-(voltage - bump_at) / 0.03))
+    voltage = voltage + np.random.default_rng(seed).normal(0, noise_v, len(voltage))
+    time = 36000.0 * (charge - charge[0]) + 60
+    if rest_v is not None:
+        voltage, time = np.append(rest_v, voltage), np.append(0.0, time)
+    return half_cycles(CyclerTable("made", time, voltage, np.full(len(time), 1e-3)))[0][0]
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"rest_v": 2.9}, {"noise_v": 2e-4}, {"noise_v": 1e-3}, {"noise_v": 1e-3, "seed": 1}]
+)
+def test_the_end_of_a_charge_and_noise_are_no_peaks(how):
+    half = line_of_charge(**how)
+    assert dq_dv_peaks(half) == []
+    volts, density = dq_dv(half)
+    step = volts[1] - volts[0]
+    assert density.sum() * step == pytest.approx(half.total_ah, rel=1e-9)
+    assert density.min() >= 0
+    assert [volts[0] - step / 2, volts[-1] + step / 2] == pytest.approx(
+        [half.voltage_v.min(), half.voltage_v.max()], abs=1e-6
+    )
+
+
+def test_where_a_bump_is_lies_within_two_uncertainties_in_nine_of_ten_trials():
+    inside = []
+    for seed in range(60):
+        peaks = dq_dv_peaks(line_of_charge(5e-4, bump_at=3.7, seed=seed))
+        assert len(peaks) == 1
+        inside.append(abs(peaks[0].voltage_v - 3.7) < 2 * peaks[0].uncertainty_v)
+    assert np.mean(inside) >= 0.9
+
+
+def test_a_charge_at_constant_voltage_has_one_bin_and_no_peak():
+    table = CyclerTable("made", np.arange(100.0), np.full(100, 4.0), np.full(100, 1e-3))
+    half = half_cycles(table)[0][0]
+    volts, density = dq_dv(half)
+    assert len(volts) == 1
+    assert np.isfinite(density).all()
+    assert dq_dv_peaks(half) == []
+
+
+def test_a_cell_without_a_peak_is_remarked_on(file):
+    result = analysed(file)
+    assert not any(name.endswith("main_peak") for name in result.values)
+    assert any("dQ/dV of the charge has no peak" in remark for remark in result.remarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "cycle", "kind", "peaks_v"),
+    [
+        ("250116_kigr_gen6_01_02_GCPL_CD8.mpr", "galvani", 2, "charge", [4.76, 4.53]),
+        ("maccor_002.txt", None, 2, "discharge", [3.21, 2.98]),
+        ("nw4-120-6-1-36.ndax", "NewareNDA", 2, "charge", [3.89, 3.78]),
+        # from 4.126 to the cutoff at 4.2 V
+        ("nw4-120-6-1-36.ndax", "NewareNDA", 1, "charge", []),
+    ],
+)
+def test_measured_cells_keep_their_peaks_and_have_none_at_the_cutoff(
+    name, module, cycle, kind, peaks_v
+):
+    result = cycling.analyse(measured(name, module), CELL, Options(basis="cell", curve_cycle=cycle))
+    found = result.arrays[f"dq_dv_{kind}_peaks_v"]
+    assert found == pytest.approx(peaks_v, abs=0.01)
 
 
 def test_a_charge_without_a_discharge_is_a_cycle_and_is_remarked_on(tmp_path):
@@ -187,6 +258,36 @@ def test_a_row_that_is_no_number_is_left_out_with_a_remark(tmp_path, file):
     assert "1 of" in result.remarks[0]
     whole = analysed(file).values["first_charge_capacity"].value
     assert result.values["first_charge_capacity"].value == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_row_that_is_short_is_left_out_with_a_remark(tmp_path, file):
+    broken = write(tmp_path / "short.csv", made(), change=lambda rows: rows[120].pop())
+    result = analysed(broken)
+    assert "1 of 3224 rows do not have the 4 columns" in result.remarks[0]
+    whole = analysed(file).values["first_charge_capacity"].value
+    assert result.values["first_charge_capacity"].value == pytest.approx(whole, rel=1e-4)
+
+
+def test_ec_labs_headings_are_known_in_a_table(tmp_path, file):
+    heads = "time/s,Ewe/V,I/A,cycle number"
+    whole = analysed(file).values["first_charge_capacity"]
+    named = write(tmp_path / "ec.csv", made(), head=heads)
+    assert analysed(named).values["first_charge_capacity"] == whole
+    # what is given, or has the name of the Battery Data Format, goes before
+    both = write(tmp_path / "both.csv", made(), head="Test Time / s,Voltage / V,I/A,I/mA")
+    assert analysed(both).values["first_charge_capacity"].value == pytest.approx(whole.value)
+    given = write(tmp_path / "given.csv", made(), head="time/s,Ewe/V,mine,I/mA")
+    options = {"columns": {"Current / A": "mine"}}
+    assert analysed(given, **options).values["first_charge_capacity"].value == pytest.approx(
+        whole.value
+    )
+
+
+def test_a_decimal_comma_is_read_where_tabs_part_the_columns(tmp_path, file):
+    german = tmp_path / "comma.txt"
+    german.write_text(file.read_text().replace(",", "\t").replace(".", ","))
+    whole = analysed(file).values["first_charge_capacity"]
+    assert analysed(german).values["first_charge_capacity"] == whole
 
 
 def test_an_empty_file_and_unknown_columns_are_refused(tmp_path):

@@ -374,6 +374,8 @@ def test_analysis_of_a_spectrum(tmp_path):
     assert found.values["l3_energy"].value == pytest.approx(LINES[0], abs=0.05)
     assert found.values["white_line_splitting"].value == pytest.approx(10.8, abs=0.1)
     assert found.values["l3_l2_ratio_choices"].value < 0.1
+    assert found.parameters["element"] == "Mn"
+    assert any("taken for those of Mn" in remark for remark in found.remarks)
     assert len(found.arrays["edge_counts"]) == len(found.arrays["edge_step_counts"])
 
 

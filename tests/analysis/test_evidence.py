@@ -2,10 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from rocksalt.analysis.evidence import Mapped, expected_state, judge
 from rocksalt.analysis.quantities import Quantity
+from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.techniques import xanes
 
 STAYS = {"stays oxidised": "pass", "oxide in MnO window": "pass", "mixes with MnO": "fail"}
 METAL = {"stays oxidised": "pass", "oxide in MnO window": "fail", "mixes with MnO": "fail"}
@@ -27,6 +30,14 @@ def test_expected_state(criteria, expected):
     assert expected_state(criteria) == expected
 
 
+def fitted(valence, names=("metal", "oxide"), r_factor=0.001):
+    """Return what a fit by references gives."""
+    values = {f"fraction_{name}": Quantity(1 / len(names), 0.05, "1") for name in names}
+    if r_factor is not None:
+        values["r_factor"] = Quantity(r_factor, None, "1")
+    return {**values, "mean_valence": Quantity(*valence, "1")}
+
+
 @pytest.mark.parametrize(
     ("criteria", "valence", "relation"),
     [
@@ -40,10 +51,67 @@ def test_expected_state(criteria, expected):
     ],
 )
 def test_valence_at_the_edge_of_the_dopant(criteria, valence, relation):
-    values = {"mean_valence": Quantity(*valence, "1")}
-    found = judge("Ru", criteria, "xanes", "Ru K", values)
+    found = judge("Ru", criteria, "xanes", "Ru K", fitted(valence))
     assert found.relation == relation
     assert f"{valence[0]:.2f}" in found.why
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (fitted((0.0, 0.1), names=("metal",)), "metal is the only reference"),
+        (fitted((0.0, 0.0)), "has no uncertainty"),
+        (fitted((0.0, None)), "has no uncertainty"),
+        (fitted((0.0, 0.1), r_factor=0.03), "an R factor of 0.03 .*not a sum of these"),
+        (fitted((0.0, 0.1), r_factor=None), "no R factor"),
+    ],
+)
+def test_a_fit_that_is_not_to_be_trusted_is_silent(values, words):
+    """Each of them would contradict, or agree, by its number alone."""
+    for criteria in (STAYS, METAL):
+        found = judge("Ru", criteria, "xanes", "Ru K", values)
+        assert found.relation == "silent"
+        assert re.search(words, found.why)
+
+
+ENERGY = np.arange(4800.0, 5400.0, 0.5)
+
+
+def edge(at):
+    return (
+        0.1 + 1 / (1 + np.exp(-(ENERGY - at) / 1.5)) + 0.3 * np.exp(-(((ENERGY - at - 8) / 4) ** 2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("references", "wild", "relation"),
+    [
+        ({"Ti": 0.0}, None, "silent"),
+        ({"Ti": 0.0, "TiO2": 4.0}, 1e30, "silent"),
+        ({"Ti": 0.0, "TiO2": 4.0}, None, "consistent"),
+    ],
+)
+def test_a_sample_of_oxide_is_metal_by_no_fit(tmp_path, references, wild, relation):
+    """Nine tenths of oxide beside one of metal: the metal alone, and one wild point, do not speak."""
+    shapes = {"Ti": edge(4966), "TiO2": edge(4976)}
+    sample = 0.1 * shapes["Ti"] + 0.9 * shapes["TiO2"]
+    sample += np.random.default_rng(1).normal(0, 1e-3, len(ENERGY))
+    if wild is not None:
+        sample[np.searchsorted(ENERGY, 5000.0)] = wild
+    for name, values in {**shapes, "sample": sample}.items():
+        np.savetxt(tmp_path / f"{name}.dat", np.column_stack([ENERGY, values]))
+    options = xanes.Options(
+        edge="Ti K",
+        references={name: tmp_path / f"{name}.dat" for name in references},
+        valences=references,
+        resamples=50,
+    )
+    found = xanes.analyse(tmp_path / "sample.dat", Sample(name="film"), options)
+    judged = judge("Ti", STAYS, "xanes", found.parameters["edge"], found.values)
+    assert judged.relation == relation
+    is_alone = len(references) == 1
+    assert ("mean_valence" not in found.values) == is_alone
+    assert any("is the only reference" in remark for remark in found.remarks) == is_alone
 
 
 @pytest.mark.parametrize(

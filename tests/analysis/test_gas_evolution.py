@@ -197,6 +197,19 @@ def test_capacity_stands_for_current_and_its_sign_is_asked_for(tmp_path):
     assert removed[-1] == pytest.approx(expected, rel=1e-3)
 
 
+def test_ec_labs_headings_and_short_rows(tmp_path):
+    file = write(tmp_path / "dems.csv", 0.1 * RATE)
+    options = Options(positive_current="charge", gases=GASES, baseline_to_v=3.9)
+    whole = dems.analyse(file, SAMPLE, options)
+    _, *lines = file.read_text().splitlines()
+    lines[-1] = "1,2"
+    file.write_text("\n".join(["time/s,Ewe/V,I/A,O2", *lines]))
+    found = dems.analyse(file, SAMPLE, options)
+    amount = found.values["O2_amount"]
+    assert amount.value == pytest.approx(whole.values["O2_amount"].value, abs=amount.uncertainty)
+    assert any(f"1 of {len(TIME)} rows do not have the 4 columns" in r for r in found.remarks)
+
+
 def test_a_gas_that_stays_away_has_an_amount_and_a_remark(tmp_path):
     file = write(tmp_path / "dems.csv", 0 * RATE)
     options = Options(positive_current="charge", gases=GASES, baseline_s=[(0, 9000)])

@@ -145,11 +145,61 @@ def write(path, impedance, sign=1.0, frequency=FREQUENCY):
 def test_the_file_must_say_its_sign_and_is_checked(tmp_path):
     impedance = 3 + zarc(10, 1e-3) + zarc(20, 0.5)
     file = write(tmp_path / "eis.csv", impedance, -1.0)
-    with pytest.raises(MeasurementError, match=r"eis\.csv: .* give imaginary"):
+    with pytest.raises(
+        MeasurementError, match=r"eis\.csv: .* give imaginary .*\"Z''\" or imaginary: \"-Z''\""
+    ):
         read_impedance(file)
     with pytest.raises(MeasurementError, match="as of a coil"):
         read_impedance(file, ImpedanceOptions(imaginary="Z''"))
     frequency, found = read_impedance(file, ImpedanceOptions(imaginary="-Z''"))
+    assert frequency == pytest.approx(FREQUENCY, rel=1e-6)
+    assert found == pytest.approx(impedance, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("heading", "sign"),
+    [
+        ("freq/Hz, Re(Z)/Ohm, -Im(Z)/Ohm", -1.0),
+        ("freq/Hz,Re(Z)/Ohm,Im(Z)/Ohm", 1.0),
+        ("Frequency (Hz), Z' (Ω), -Z'' (Ω)", -1.0),
+        ("f,Z',Z''", 1.0),
+        ("f,Z',-Z\"", -1.0),
+        ("# f Zreal −Zimag", -1.0),
+        ("made up\nf, Z_re, Z_im", 1.0),
+        ("frequency,real,-imaginary", -1.0),
+    ],
+)
+def test_a_heading_says_the_sign(tmp_path, heading, sign):
+    impedance = 3 + zarc(10, 1e-3) + zarc(20, 0.5)
+    file = write(tmp_path / "eis.csv", impedance, sign)
+    file.write_text(f"{heading}\n{file.read_text()}")
+    _, found = read_impedance(file)
+    assert found == pytest.approx(impedance, rel=1e-6)
+    # what is given goes before, and the data contradict it
+    other = "Z''" if sign < 0 else "-Z''"
+    with pytest.raises(MeasurementError, match="as of a coil"):
+        read_impedance(file, ImpedanceOptions(imaginary=other))
+
+
+def test_a_heading_that_says_nothing_or_another_order(tmp_path):
+    file = write(tmp_path / "eis.csv", 3 + zarc(10, 1e-3), -1.0)
+    numbers = file.read_text()
+    for heading in ("f, Re, x", "Z'' or -Z''", '"f","Z","x"', "Re(Z)-Im(Z)", "timings, Zdim, b"):
+        file.write_text(f"{heading}\n{numbers}")
+        with pytest.raises(MeasurementError, match="give imaginary"):
+            read_impedance(file)
+    file.write_text(f"f, -Z'', Z'\n{numbers}")
+    with pytest.raises(MeasurementError, match="names column 2 imaginary"):
+        read_impedance(file)
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ";"])
+def test_decimal_commas_between_other_separators(tmp_path, separator):
+    impedance = 3 + zarc(10, 1e-3) + zarc(20, 0.5)
+    file = write(tmp_path / "eis.txt", impedance)
+    text = file.read_text().replace(", ", separator).replace(".", ",")
+    file.write_text(f"# 01.02.2024\n{text}")
+    frequency, found = read_impedance(file, ImpedanceOptions(imaginary="Z''"))
     assert frequency == pytest.approx(FREQUENCY, rel=1e-6)
     assert found == pytest.approx(impedance, rel=1e-6)
 

@@ -12,6 +12,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.optimize import nnls
 
 from rocksalt.analysis.errors import MeasurementError
+from rocksalt.analysis.evidence import LARGEST_R_FACTOR
 from rocksalt.analysis.linear_combination import (
     Combination,
     condition_number,
@@ -306,6 +307,40 @@ def test_a_missing_reference_is_seen(tmp_path):
     assert any("lack its reference" in remark for remark in found.remarks)
     shifts = found.parameters["reference_shifts_ev"]
     assert all(abs(shift) < 0.5 for shift in shifts.values())
+
+
+@measured
+def test_the_r_factor_of_measured_oxides_tells_a_fit_that_may_speak():
+    """Fe3O4 is FeO and Fe2O3; MnO2 without its own reference is a whole charge off."""
+    xanes = get_technique("xanes")
+    right, wrong = (
+        xanes.analyse(
+            DATA / f"{sample}_rt_01.xdi",
+            SAMPLE,
+            xanes.Options(
+                references={n: DATA / f"{n}_rt_0{2 if n == 'MnO' else 1}.xdi" for n in valences},
+                valences=valences,
+                resamples=50,
+            ),
+        ).values
+        for sample, valences in (
+            ("Fe3O4", {"FeO": 2.0, "Fe2O3": 3.0}),
+            ("MnO2", {"MnO": 2.0, "Mn2O3": 3.0}),
+        )
+    )
+    assert right["mean_valence"].value == pytest.approx(8 / 3, abs=0.05)
+    assert right["r_factor"].value < LARGEST_R_FACTOR / 10
+    assert wrong["mean_valence"].value == pytest.approx(3.0, abs=0.05)
+    assert wrong["r_factor"].value > LARGEST_R_FACTOR
+
+
+@pytest.mark.parametrize("technique", ["xanes", "soft-xas"])
+def test_a_valence_of_no_reference_is_refused(tmp_path, technique):
+    module = get_technique(technique)
+    options = module.Options(references={"MnO": tmp_path / "a"}, valences={"MnO": 2, "Mno2": 4})
+    message = r"s\.dat: valences\.Mno2: no reference has this name \(MnO\): give references\.Mno2"
+    with pytest.raises(MeasurementError, match=message):
+        module.analyse(tmp_path / "s.dat", SAMPLE, options)
 
 
 @measured

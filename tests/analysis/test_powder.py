@@ -364,6 +364,10 @@ BAD_OPTIONS = {
     "no wavelength": ({"windows": WINDOWS}, "give wavelength"),
     "no windows": ({"wavelength": "CuKa"}, "give windows"),
     "outside": ({"wavelength": "CuKa", "windows": {"003": (5, 9)}}, "covers 10 to 79.98 degrees"),
+    "reversed": (
+        {"wavelength": "CuKa", "windows": {"003": (19, 18)}},
+        "from 19 to 18 does not rise: give its lower end first",
+    ),
     "no peak": ({"wavelength": "CuKa", "windows": {"003": (30, 31)}}, "no peak stands above"),
     "narrow": ({"wavelength": "CuKa", "windows": {"003": (18.6, 18.7)}}, "widen it"),
     "no indices": ({"wavelength": "CuKa", "windows": {"0x3": (18, 19.4)}}, "write three indices"),

@@ -127,7 +127,7 @@ def test_rock_salts_are_the_random_ones_or_between_their_ends():
 
 
 VALENCES = {
-    # four is Ti's one common charge: Mn keeps 4+ in the layered oxide
+    # four is the one charge of Ti that the table counts as common: Mn keeps 4+ in the layered oxide
     "Ti": {("Ti", "layered"): 4.0, ("Mn", "layered"): 4.0, ("Ti", "Ti0.25Mn"): 2.0},
     # (4 - 0.05 * 2) / 0.95
     "Zn": {("Zn", "layered"): 2.0, ("Mn", "layered"): 3.9 / 0.95, ("Mn", "Zn0.25Mn"): 2.0},
@@ -144,7 +144,11 @@ def test_formal_valences_by_charge_balance(dopant):
         assert one.valence == pytest.approx(expected)
         if expected is None:
             assert "3+, 4+" in one.why
+    if dopant == "Ti":
+        (why,) = {v.why for v in found if v.metal == "Ti" and v.place.startswith("layered")}
+        assert "only charge that pymatgen's table counts as common, though 2+, 3+ occur" in why
     if dopant == "Zn":
+        assert not any("occur" in v.why for v in found)
         assert any("outside 2+ to 4+" in v.why for v in found)
 
 

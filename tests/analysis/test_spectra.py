@@ -70,7 +70,10 @@ def test_kinetic_energies_become_binding_energies(tmp_path, heading):
 
 def test_a_text_without_heading_is_asked_for_its_energies(tmp_path):
     path = write(tmp_path / "o1s.txt", BINDING, COUNTS)
-    with pytest.raises(MeasurementError, match=r"o1s\.txt: .*binding or kinetic: give energy"):
+    with pytest.raises(
+        MeasurementError,
+        match=r"o1s\.txt: .*binding or kinetic: give energy \(binding or kinetic\)",
+    ):
         read_photoelectrons(path)
     assert read_photoelectrons(path, energy="binding").x == pytest.approx(BINDING)
 

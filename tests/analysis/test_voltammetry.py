@@ -98,8 +98,16 @@ def test_the_technique_gives_ratio_and_exponent(tmp_path):
     assert values["oxygen_peak_voltage"] == pytest.approx(4.55, abs=0.002)
     assert values["metal_peak_current"] == pytest.approx(1.0, rel=0.01)
     assert values["oxygen_rate_exponent"] == pytest.approx(0.5, abs=0.001)
-    with pytest.raises(MeasurementError, match="give metal_window_v"):
+    with pytest.raises(
+        MeasurementError, match=r"give metal_window_v, .* peak B, .*as \[3.6, 4.2\]"
+    ):
         cv.analyse(file, CELL, Options(oxygen_window_v=(4.3, 4.8)))
+    with pytest.raises(MeasurementError, match=r"lower end first \(metal_window_v\)"):
+        cv.analyse(
+            file,
+            CELL,
+            Options(positive_current="charge", **{**WINDOWS, "metal_window_v": (4.2, 3.6)}),
+        )
     with pytest.raises(MeasurementError, match=r"cv\.csv: .* has no peak within: move the window"):
         cv.analyse(
             file,

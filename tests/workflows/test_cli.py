@@ -386,3 +386,11 @@ def test_other_engines_on_the_line(cli, campaign_file):
     answer = cli("run", file, "--calculator", "mock, mock", "--format", "json")
     assert answer.code == 0
     assert list(json.loads(answer.out)["engines"]) == ["mock"]
+
+
+def test_an_engine_on_the_line_takes_the_place_of_a_triage(cli, campaign_file):
+    triage = {"triage": ["chgnet"], "decide": "sevennet-0"}
+    file = campaign_file(dopants=["Mg"], fractions=[0.5], engines=triage).name
+    answer = cli("run", file, "--calculator", "mock", "--format", "json")
+    assert answer.code == 0, answer.err
+    assert list(json.loads(answer.out)["engines"]) == ["mock"]
