@@ -144,7 +144,10 @@ class MixingPoint(Document):
     spread: float = Field(description="Standard deviation over the arrangements, eV per cation")
     lowest: float = Field(description="Lowest arrangement, eV per cation")
     sqs: float | None = Field(description="Quasi-random arrangement, eV per cation")
-    uncertainty: float = Field(description="Standard error of value from the arrangements, eV")
+    uncertainty: float = Field(
+        description="Standard uncertainty of value from the arrangements and, with a DFT code, from the "
+        "magnetic order of the end members, eV per cation"
+    )
     arrangements: list[ArrangementEnergy]
 
 

@@ -46,6 +46,9 @@ CURVES = "data"
 BATCH = 5000
 """Identities that one query asks for."""
 
+ORDERS = "method.energies_ev_per_atom"
+"""Where a calculation keeps its energies by magnetic order."""
+
 
 def ensure_indexes(store: Documents, *, unique: bool = True) -> None:
     """Make the indexes that queries in the field's words use, where they lack.
@@ -164,7 +167,10 @@ def calculation_record(document: CalculationDoc) -> dict[str, Any]:
 
 
 class Summary(BaseModel):
-    """What derived quantities need of a calculation: everything but structures and arrays."""
+    """What derived quantities need of a calculation: everything but structures and arrays.
+
+    Of `method` it holds `energies_ev_per_atom` alone, the energies of a DFT code by magnetic order.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -193,6 +199,13 @@ class Summary(BaseModel):
     max_force_ev_per_angstrom: float | None = None
     density_of_states: DensityOfStates | None = None
     completed_at: datetime | None = None
+    method: dict[str, Any] = {}
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _orders_alone(cls, value: Any) -> Any:
+        found = reach({"method": value}, ORDERS)
+        return {"energies_ev_per_atom": found} if found else {}
 
     @field_validator("density_of_states", mode="before")
     @classmethod
@@ -202,10 +215,11 @@ class Summary(BaseModel):
         return {**value, "arrays": None} if isinstance(value, dict) else value
 
 
-_SUMMARY_FIELDS = [f"output.{name}" for name in Summary.model_fields]
+_IN_SUMMARY = tuple(name for name in Summary.model_fields if name != "method")
+_SUMMARY_FIELDS = [f"output.{name}" for name in _IN_SUMMARY]
 
 COMMON_FIELDS = (
-    *Summary.model_fields,
+    *_IN_SUMMARY,
     # what people ask by and want to see
     *("cations", "chemsys", "formula_pretty", "energy_ev"),
     *("density", "converged"),
@@ -229,7 +243,22 @@ def load_summaries(store: Documents, keys: Iterable[str]) -> dict[str, Summary]:
         for record_ in store.docs_store.query(criteria, properties=_SUMMARY_FIELDS):
             summary = Summary.model_validate(record_["output"])
             found[summary.key] = summary
+    _add_orders(store, found)
     return {key: found[key] for key in wanted if key in found}
+
+
+def _add_orders(store: Documents, summaries: Mapping[str, Summary]) -> None:
+    """Read the energies by magnetic order of end members, whose documents are few.
+
+    They are not of the fields kept apart: older files would have to gather those from every document.
+    """
+    ends = [key for key, summary in summaries.items() if summary.role == "end-member"]
+    for start in range(0, len(ends), BATCH):
+        criteria = {"uuid": {"$in": ends[start : start + BATCH]}, "metadata.kind": "calculation"}
+        for record_ in store.docs_store.query(criteria, properties=["uuid", f"output.{ORDERS}"]):
+            energies = reach(record_, f"output.{ORDERS}")
+            if energies:
+                summaries[record_["uuid"]].method = {"energies_ev_per_atom": energies}
 
 
 def load_states(store: Documents, keys: Iterable[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ The science is in `rocksalt.screening`; here numbers are found, handed over, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -194,15 +195,43 @@ def _mixing_point(
     ]
     sqs = next((a.enthalpy_ev_per_cation for a in arrangements if a.kind == "sqs"), None)
     value, spread, uncertainty = random_alloy_value(enumerated, sqs)
+    of_order = _order_uncertainty_ev_per_cation(ends[dopant], ends[host], fraction)
     return MixingPoint(
         fraction=fraction,
         value=value,
         spread=spread,
         lowest=min(a.enthalpy_ev_per_cation for a in arrangements),
         sqs=sqs,
-        uncertainty=uncertainty,
+        uncertainty=math.hypot(uncertainty, of_order),
         arrangements=arrangements,
     )
+
+
+def _order_uncertainty_ev_per_cation(
+    dopant_oxide: Summary | None, host_oxide: Summary | None, fraction: float
+) -> float:
+    """Return the standard uncertainty of dHmix from the end members' magnetic order.
+
+    A mixture may be in an order that resembles any of those of an end member; which one is not
+    known, and diluted ions leave an order without moments having changed. Half of what the end member's
+    orders differ by, weighted with its share, is the half width a of a rectangular distribution, of
+    which the standard uncertainty is a / sqrt(3).
+
+    Notes
+    -----
+    Guide to the expression of uncertainty in measurement, JCGM 100:2008, 4.3.7.
+    """
+    half_width = (
+        fraction * _order_spread_ev_per_cation(dopant_oxide)
+        + (1 - fraction) * _order_spread_ev_per_cation(host_oxide)
+    ) / 2
+    return half_width / math.sqrt(3)
+
+
+def _order_spread_ev_per_cation(oxide: Summary | None) -> float:
+    """Return by how much the energies of an MO differ by magnetic order; 0 where one was computed."""
+    energies = oxide.method.get("energies_ev_per_atom", {}).values() if oxide else ()
+    return 2 * (max(energies) - min(energies)) if energies else 0.0
 
 
 def _assessed(assessment: MixingAssessment | None) -> dict[str, Any]:
@@ -275,7 +304,12 @@ def pair_over_engines(
         for m in computed
     }
     if not by_engine:
-        return {"enthalpy_ev_per_cation": [], "uncertainty_ev_per_cation": None, **_assessed(None)}
+        return {
+            "engines": [],
+            "enthalpy_ev_per_cation": [],
+            "uncertainty_ev_per_cation": None,
+            **_assessed(None),
+        }
     combined = combine_engines(by_engine, thresholds)
     assessment = assess_mixing(
         combined,
@@ -286,6 +320,7 @@ def pair_over_engines(
         [m.verdict for m in computed],
     )
     return {
+        "engines": list(by_engine),
         "enthalpy_ev_per_cation": [
             {"fraction": p.fraction, "value": p.value, "uncertainty": p.uncertainty}
             for p in combined.points
@@ -490,6 +525,7 @@ def _mixing_json(document: MixingDoc) -> dict[str, Any]:
             }
             for p in document.points
         ],
+        "uncertainty_ev_per_cation": document.uncertainty_ev_per_cation,
         "solubility_limit": document.solubility_limit,
         "critical_temperature_k": document.critical_temperature_k,
         "temperature_k": document.temperature_k,

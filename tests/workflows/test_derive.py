@@ -135,7 +135,7 @@ def test_mixing_enthalpies(campaign_of):
     assert first.fraction == 0.25
     assert first.value == pytest.approx((3 * 0.04 + 0.08) / 4)
     assert first.spread == pytest.approx((3 / 4 * 0.01**2 + 1 / 4 * 0.03**2) ** 0.5)
-    assert first.uncertainty == pytest.approx(first.spread / 2**0.5)
+    assert first.uncertainty == first.spread  # above 0.3 of the mean
     assert first.lowest == pytest.approx(0.04)
     assert first.sqs is None
     assert second.value == pytest.approx(0.06)  # the quasi-random arrangement
@@ -144,6 +144,34 @@ def test_mixing_enthalpies(campaign_of):
     assert [a.kind for a in second.arrangements] == ["enumerated", "sqs"]
     assert len(document.calculation_keys) == 2 + 4
     assert document.missing == []
+
+
+def test_the_order_of_an_end_member_makes_mixing_less_sure(campaign_of):
+    """NiO ferromagnetic and antiferromagnetic 0.264 eV per formula unit apart, MgO without an order."""
+    nickel = summary("end-member", -6.591, nsites=4, prototype="rock-salt", Ni=1)
+    magnesium = summary("end-member", -6.0, prototype="rock-salt", Mg=1)
+    mixtures = [
+        summary("mixture", -6.40, prototype="enumerated 1 of 2", multiplicity=1, Mg=0.25, Ni=0.75),
+        summary("mixture", -6.43, prototype="enumerated 2 of 2", multiplicity=1, Mg=0.25, Ni=0.75),
+        summary("mixture", -6.27, prototype="sqs", Mg=0.5, Ni=0.5),
+    ]
+
+    def uncertainties(dopant="Mg", host="Ni", fractions=(0.25, 0.5)):
+        campaign = campaign_of(dopants=[dopant], hosts=[host], fractions=list(fractions))
+        results = Results([nickel, magnesium, *mixtures])
+        return [p.uncertainty for p in mixing(campaign, results, "mock", dopant, host).points]
+
+    of_arrangements = uncertainties()
+    assert of_arrangements[1] == 0 < of_arrangements[0]
+    magnesium.method = {"energies_ev_per_atom": {"ferromagnetic": -6.0}}
+    assert uncertainties() == of_arrangements
+    orders = {"ferromagnetic": -6.459, "antiferromagnetic": -6.591}
+    nickel.method = {"energies_ev_per_atom": orders}
+    quarter, half = uncertainties()
+    assert half == pytest.approx(0.0381, abs=1e-4)
+    # In proportion to the share of NiO, and that of the arrangements is added in squares.
+    assert quarter**2 == pytest.approx((1.5 * half) ** 2 + of_arrangements[0] ** 2)
+    assert uncertainties("Ni", "Mg", [0.5]) == [half]
 
 
 def test_one_fraction_gives_a_regular_solution(campaign_of):
@@ -274,8 +302,8 @@ def test_engines_are_averaged_with_their_disagreement(campaign_of):
     given = [
         *references(),
         *references("chgnet"),
-        mixture(0.5, (half + 0.01) / 2),
-        mixture(0.5, (half + 0.11) / 2, engine="chgnet"),
+        mixture(0.5, (half + 0.01) / 2, "sqs", None),
+        mixture(0.5, (half + 0.11) / 2, "sqs", None, engine="chgnet"),
     ]
     ranking = derive(campaign, given, {}).ranking
     (one,) = ranking.candidates

@@ -242,7 +242,8 @@ def test_energies_of_the_engine_that_decides_are_not_averaged_with_others(
         console.print(ranking_table(ranking))
     row = next(line for line in said.get().splitlines() if " Co " in line)
     assert f" {energy:.2f} " in row
-    assert f"; {trusted} of Co" in said.get() or "; mock of Ca" in said.get()
+    legend = " ".join(said.get().split())
+    assert f"dHmix of Co: {trusted}" in legend or "dHmix of Ca: mock" in legend
 
 
 def test_a_spent_budget_starts_nothing_more(

@@ -338,6 +338,7 @@ def _method(
     width = settings.smearing_metal_ry if task.is_metal else settings.smearing_ry
     hubbard = {s: u for s, u in task.settings.hubbard_u_ev.items() if s in program.files}
     moments = lowest.end.magmoms
+    symbols = lowest.end.atoms.get_chemical_symbols()
     method: dict[str, Any] = {
         "code": "Quantum ESPRESSO",
         "version": program.version,
@@ -350,7 +351,7 @@ def _method(
         "force_limit_ev_per_angstrom": force_limit(task, protocol),
         "hubbard": hubbard,
         "hubbard_projectors": PROJECTORS if hubbard else None,
-        "magnetic_order": order_of([] if moments is None else moments),
+        "magnetic_order": "nonmagnetic" if moments is None else order_of(moments, symbols),
         "energies_ev_per_atom": {state.order: state.energy_ev_per_atom for state in states},
         "total_moment_mu_b": lowest.end.total_moment_mu_b,
         "files": {found.path.name: found.sha256 for found in program.files.values()},

@@ -33,12 +33,22 @@ from rocksalt.workflows.dft.gpaw_parameters import (
     parameters,
 )
 from rocksalt.workflows.dft.kpoints import k_mesh
-from rocksalt.workflows.dft.magnetism import magnetic_starts, order_of, spin_warning
+from rocksalt.workflows.dft.magnetism import (
+    are_same_state,
+    magnetic_starts,
+    molecule_warning,
+    order_of,
+    signs_of,
+    spin_warning,
+)
 from rocksalt.workflows.dft.task import DftTask
 from rocksalt.workflows.relaxer import RelaxationResult, relax
 
 HOPELESS_EV_PER_ATOM = 0.05
 """An order that lies this far above the lowest one, in the cell of that, is not relaxed."""
+
+SAME_EV_PER_ATOM = 0.001
+"""An order that became the state of another is that one, unless it lies lower by more than this."""
 
 ROUGH_EV_PER_ATOM = 0.002
 """Points that lie further off the fit of E(V) are said to."""
@@ -203,9 +213,12 @@ class _Attempt:
     def _compare(self, lowest: _State) -> _NotPursued | None:
         """Return why this order is not relaxed, or None when it may turn out lowest."""
         above = self.atoms.get_potential_energy() / len(self.atoms) - lowest.geometry_ev_per_atom
-        found = order_of(self.atoms.calc.get_magnetic_moments())
+        moments = self.atoms.calc.get_magnetic_moments()
+        symbols = self.atoms.get_chemical_symbols()
+        there = signs_of(lowest.moments, lowest.atoms.get_chemical_symbols())
         energy = lowest.ev_per_atom + above
-        if found == order_of(lowest.moments):
+        if above > -SAME_EV_PER_ATOM and are_same_state(signs_of(moments, symbols), there):
+            found = order_of(moments, symbols)
             return _NotPursued(energy, f"became {found}, the state that is there already")
         if above > HOPELESS_EV_PER_ATOM:
             return _NotPursued(energy, f"{above:.3f} eV per atom higher in the cell of that kept")
@@ -288,7 +301,10 @@ class _Attempt:
 
     def _checked(self, state: _State) -> _State:
         """Return the state with what is suspicious about its moments."""
-        said = spin_warning(self.start, state.starts, state.moments.tolist())
+        if self.task.is_molecule:
+            said = molecule_warning(state.total_moment)
+        else:
+            said = spin_warning(self.start, state.starts, state.moments.tolist())
         if said:
             state.warnings.append(said)
         return state
@@ -499,7 +515,7 @@ def _method(task: DftTask, protocol: str, state: _State) -> dict[str, Any]:
         "smearing": {"kind": "Fermi-Dirac", "width_ev": given["occupations"]["width"]},
         "hubbard": with_u,
         "hubbard_projectors": HUBBARD_PROJECTORS if with_u else None,
-        "magnetic_order": order_of(state.moments),
+        "magnetic_order": order_of(state.moments, state.atoms.get_chemical_symbols()),
         "total_moment_mu_b": state.total_moment,
         "files": state.files,
         "directory": str(task.directory),

@@ -411,6 +411,7 @@ def _method(task: DftTask, protocol: str, lowest: _State, states: list[_State]) 
     kpoints = given.kpoints
     mesh = kpoints.as_dict() if hasattr(kpoints, "as_dict") else dict(kpoints or {})
     hubbard = {s: float(u) for s, u in (given.hubbards or {}).items() if u}
+    symbols = [site.specie.symbol for site in lowest.end.output.structure]
     return {
         "code": "VASP",
         "version": lowest.end.vasp_version,
@@ -422,7 +423,7 @@ def _method(task: DftTask, protocol: str, lowest: _State, states: list[_State]) 
         "smearing": {"kind": f"ISMEAR {incar.get('ISMEAR')}", "width_ev": incar.get("SIGMA")},
         "hubbard": hubbard,
         "hubbard_projectors": "PAW" if hubbard else None,
-        "magnetic_order": order_of(lowest.moments or []),
+        "magnetic_order": order_of(lowest.moments, symbols) if lowest.moments else "nonmagnetic",
         "energies_ev_per_atom": {state.order: state.energy_ev_per_atom for state in states},
         "total_moment_mu_b": lowest.outcar.get("total_magnetization"),
         "incar": {key: incar[key] for key in INCAR_KEPT if key in incar},

@@ -40,7 +40,7 @@ class Model(MockCalculator):
         super().calculate(atoms, properties, system_changes)
         self.n += 1
         moments = self.shrinking * atoms.get_initial_magnetic_moments()
-        if moments.any() and abs(moments.sum()) < 1e-9:
+        if (moments < 0).any():
             self.results["energy"] -= self.gain_ev_per_atom * len(atoms)
         self.results |= {"magmoms": moments, "magmom": moments.sum()}
         self.log.write(f"header\niter:   {self.n}  12:00:00  -16.5  -3.1c\n")
@@ -149,6 +149,42 @@ def test_an_order_that_cannot_win_is_given_up(model, task, gain, shrinking, said
     assert result.method["orders_not_relaxed"] == {"antiferromagnetic": said}
     assert [c.n for c in model.made][2] == 1  # after cell and energy of the first order
     assert set(result.method["energies_ev_per_atom"]) == {"ferromagnetic", "antiferromagnetic"}
+
+
+def test_a_ferrimagnetic_order_is_no_ferromagnetic_one(model, task):
+    model.gain_ev_per_atom = 0.1
+    cell = rock_salt("Ni").make_supercell([3, 1, 1], in_place=False)
+    result = engine.relax_dft(task(cell, magnetic_order="lowest"), "fast")
+    assert result.method["magnetic_order"] == "ferrimagnetic"
+    assert "orders_not_relaxed" not in result.method
+    energies = result.method["energies_ev_per_atom"]
+    assert result.energy_ev / 6 == pytest.approx(energies["antiferromagnetic"])
+    assert energies["ferromagnetic"] - energies["antiferromagnetic"] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_a_lower_state_is_never_given_up(model, task):
+    """Signs turned over, so that the order seems to be the first one, but the energy is lower."""
+    usual = model.calculate
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        usual(self, atoms, properties, system_changes)
+        self.results["magmoms"] = abs(self.results["magmoms"])
+
+    model.calculate, model.gain_ev_per_atom = calculate, 0.02
+    cell = rock_salt("Ni").make_supercell([2, 1, 1], in_place=False)
+    result = engine.relax_dft(task(cell, magnetic_order="lowest"), "balanced")
+    assert "orders_not_relaxed" not in result.method
+    assert len([c for c in model.made if c.n > 1]) == 2
+
+
+def test_oxygen_without_its_spin_is_said(model, task):
+    molecule = oxygen_starts()[1].structure
+    settings = STILL.model_copy(update={"relax_cell": False})
+    model.shrinking = 0.0
+    result = engine.relax_dft(task(molecule, settings, molecule=True), "fast")
+    assert result.warnings == ["the molecule has 0 mu_B, not 2: it is not the triplet"]
+    model.shrinking = 1.0
+    assert not engine.relax_dft(task(molecule, settings, molecule=True), "fast").warnings
 
 
 def test_energies_are_of_the_protocol_where_its_cutoff_is_low(model, task):

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from rocksalt.screening.mixtures import rock_salt_supercell
 from rocksalt.screening.prototypes import element_starts, oxygen_starts, rock_salt
 from rocksalt.workflows.dft.magnetism import (
     antiferromagnetic_rock_salt,
+    are_same_state,
     is_rock_salt,
     magnetic_starts,
+    molecule_warning,
+    order_of,
+    signs_of,
     spin_warning,
 )
 from rocksalt.workflows.dft.settings import DftSettings
@@ -131,6 +136,89 @@ def test_many_sites_alternate_too():
     assert set(neighbour_products(start, 3.1)) == {-1.0}
 
 
+EDGE = 4.19
+
+
+def oxide(cell, replaced=()):
+    """NiO in a cell of that name or of those vectors, some of its Ni replaced by Mg."""
+    if isinstance(cell, int):
+        structure = rock_salt_supercell("Ni", cell, EDGE)
+    elif cell[0] == "quasi-random":
+        structure = rock_salt_supercell("Ni", cell[1], EDGE, quasi_random=True)
+    else:
+        structure = rock_salt("Ni", EDGE).make_supercell(cell, in_place=False)
+    cations = [i for i, site in enumerate(structure) if site.specie.symbol == "Ni"]
+    for place in replaced:
+        structure.replace(cations[place], "Mg")
+    return structure
+
+
+def correlation(structure, distance):
+    """Mean of s_i s_j over the pairs of Ni that far apart."""
+    signs = {i: np.sign(m) for i, m in enumerate(moments(structure)) if abs(m) > 1}
+    found = [
+        signs[i] * signs[n.index]
+        for i in signs
+        for n in structure.get_neighbors(structure[i], 1.05 * distance)
+        if n.index in signs and n.nn_distance > 0.95 * distance
+    ]
+    return np.mean(found)
+
+
+@pytest.mark.parametrize(
+    "cell", [(2, 1, 1), (2, 2, 1), 8, ("quasi-random", 8), 16, ("quasi-random", 16), 32], ids=str
+)
+@pytest.mark.parametrize("dilute", [False, True])
+def test_pairs_across_an_oxygen_are_opposite(cell, dilute):
+    """AFM-II, as far as nickel goes: what a cell of the shape of NiO's own order can hold."""
+    whole = oxide(cell)
+    n = len(whole) // 2
+    diluted = oxide(cell, range(0, n, 3)) if dilute and n > 2 else whole
+    start = magnetic_starts(diluted, ALTERNATING)["antiferromagnetic"]
+    assert correlation(start, EDGE) == -1.0
+    assert abs(sum(np.sign(m) for m in moments(start) if abs(m) > 1)) <= 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_propagation_vector_is_taken_of_many_patterns(seed):
+    """Half of the patterns with the pairs of AFM-II are not planes that alternate along one [111]."""
+    whole = oxide(8)
+    sites = [whole[i] for i in np.random.default_rng(seed).permutation(len(whole))]
+    start = magnetic_starts(Structure.from_sites(sites), ALTERNATING)["antiferromagnetic"]
+    nickel = [site for site in start if site.specie.symbol == "Ni"]
+    signs = [np.sign(site.properties["magmom"]) for site in nickel]
+    assert sum(signs) == 0
+    # One vector makes each translation either keep all signs or turn all of them.
+    for shift in 0.5 * np.eye(3):
+        products = {
+            one * other
+            for one, here in zip(signs, nickel, strict=True)
+            for other, there in zip(signs, nickel, strict=True)
+            if np.allclose((here.frac_coords + shift - there.frac_coords + 0.5) % 1, 0.5)
+        }
+        assert len(products) == 1
+
+
+def test_a_cell_that_cannot_hold_the_order_is_as_near_as_it_gets():
+    """In the cube of four cations each Ni is straight across its own images."""
+    start = magnetic_starts(oxide(4), ALTERNATING)["antiferromagnetic"]
+    assert correlation(start, EDGE / np.sqrt(2)) == pytest.approx(-1 / 3)  # AFM-I
+    odd = magnetic_starts(oxide(27), ALTERNATING)["antiferromagnetic"]
+    assert correlation(odd, EDGE) == pytest.approx(-1 / 3)  # rings of three
+
+
+def test_layers_without_straight_pairs_alternate_over_nearest_neighbours():
+    """A layer of NiO2 whose oxygen joins Ni at 90 degrees alone: rows."""
+    layer = Structure(
+        Lattice.hexagonal(2.88, 4.7),
+        ["Ni", "O", "O"],
+        [[0, 0, 0], [1 / 3, 2 / 3, 0.21], [2 / 3, 1 / 3, -0.21]],
+    )
+    layer.make_supercell([2, 2, 1])
+    start = magnetic_starts(layer, ALTERNATING)["antiferromagnetic"]
+    assert correlation(start, 2.88) == pytest.approx(-1 / 3)
+
+
 def test_a_mixture_alternates_over_its_magnetic_ions():
     cell = rock_salt("Mn")
     cell.make_supercell([2, 1, 1])
@@ -148,6 +236,79 @@ def test_rock_salt_is_recognised():
     squeezed = rock_salt("Mn")
     squeezed.apply_strain([0.1, 0, 0])
     assert not is_rock_salt(squeezed)
+
+
+@pytest.mark.parametrize(
+    ("moments_mu_b", "symbols", "name"),
+    [
+        ([1.6, 1.6, -1.6, 0.0, 0.0, 0.1], ["Ni"] * 3 + ["O"] * 3, "ferrimagnetic"),
+        ([-4.4, 1.6, 0, 0], ["Mn", "Ni", "O", "O"], "ferrimagnetic"),
+        ([4.4, -0.6, 0, 0], ["Mn", "Cu", "O", "O"], "ferrimagnetic"),
+        ([1.6, -1.6, 0, 0], ["Ni", "Ni", "O", "O"], "antiferromagnetic"),
+        ([1.6, 1.6, 0.2, 0.2], ["Ni", "Ni", "O", "O"], "ferromagnetic"),
+        ([3.0, 3.0, -0.4, -0.4], ["Mn", "Mn", "O", "O"], "ferromagnetic"),  # holes on oxygen
+        ([3.0, -0.2, 0, 0], ["Mn", "Ti", "O", "O"], "ferromagnetic"),  # induced
+        ([1.0, -0.09, 0, 0], ["Co", "Mg", "O", "O"], "ferromagnetic"),
+        ([0.05, -0.05], ["Ni", "O"], "nonmagnetic"),
+        ([0.8, 0.8], ["O", "O"], "ferromagnetic"),
+        ([], [], "nonmagnetic"),
+    ],
+)
+def test_orders_by_name(moments_mu_b, symbols, name):
+    assert order_of(moments_mu_b, symbols) == name
+    assert order_of(-np.array(moments_mu_b), symbols) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ([1.6, 1.6, 1.6], [1.5, 1.5, 1.5], True),
+        ([1.6, 1.6, 1.6], [-1.5, -1.5, -1.5], True),
+        ([1.6, 1.6, 1.6], [1.6, 1.6, -1.6], False),
+        ([1.6, 1.6, -1.6], [-1.6, 1.6, 1.6], False),  # another ferrimagnet
+        ([1.6, 1.6, 1.6], [1.6, 1.6, 0.0], False),
+        ([0.0, 0.01, 0.0], [0.0, 0.0, -0.01], True),
+        ([1.6], [1.5, 1.5], True),
+        ([1.6], [1.5, -1.5], False),
+        ([1.6, -1.6], [1.5, -1.5, 1.5, -1.5], False),  # cannot be told, so both are computed
+        ([0.0], [0.0, 0.0], True),
+        ([0.0], [1.5, 1.5], False),
+    ],
+)
+def test_states_are_compared_by_their_sites(one, other, same):
+    signs = [signs_of(m, ["Ni"] * len(m)) for m in (one, other)]
+    assert are_same_state(*signs) is same
+    assert are_same_state(*reversed(signs)) is same
+
+
+@pytest.mark.parametrize(
+    ("total", "wrong"), [(2.0, False), (-2.0, False), (0.0, True), (1.5, True)]
+)
+def test_a_molecule_that_is_no_triplet_is_said(total, wrong):
+    assert (molecule_warning(total) is not None) == wrong
+    assert not wrong or f"the molecule has {total:g} mu_B, not 2" in molecule_warning(total)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "start", "end"),
+    [
+        (["Li", "Co", "O", "O"], 3.0, 0.0),  # low-spin Co3+
+        (["Co", "O", "O"], 3.0, 1.0),  # low-spin Co4+
+        (["Li", "Ni", "O", "O"], 2.0, 0.8),  # low-spin Ni3+
+        (["Li", "Li", "Mn", "O", "O", "O"], 5.0, 2.4),  # Mn4+
+    ],
+)
+def test_less_spin_is_right_at_a_higher_charge(symbols, start, end):
+    cell = Structure(Lattice.cubic(5), symbols, [[i / 7, 0, 0] for i in range(len(symbols))])
+    starts, ends = ([m if s in "CoNiMn" else 0.0 for s in symbols] for m in (start, end))
+    assert spin_warning(cell, starts, ends) is None
+
+
+def test_a_mixture_of_monoxides_keeps_high_spin():
+    cell = oxide((2, 1, 1), [0])
+    starts = [2.0 * (site.specie.symbol == "Ni") for site in cell]
+    assert "no moment is left on Ni" in spin_warning(cell, starts, [0.0] * 4)
+    assert spin_warning(cell, starts, [0.8 * m for m in starts]) is None
 
 
 @pytest.mark.parametrize(
