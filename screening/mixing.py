@@ -7,20 +7,23 @@ energies are eV per cation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.constants import Boltzmann, elementary_charge
-from scipy.optimize import brentq, root
+from scipy.optimize import brentq
 
 from rocksalt.screening.scales import Energy, common_scale
 
 KB_EV_PER_K = Boltzmann / elementary_charge
 
-_NEAR_CRITICAL = 1e-4
+_NEAR_CRITICAL = 1e-6
 """Relative distance from the critical temperature below which its expansion is used."""
+
+_LOGIT_SPACED = 1 / (1 + np.exp(-np.linspace(-16, 16, 641)))
+"""Compositions for `dissolves`; dilute ones have a place of their own."""
 
 
 def mixing_enthalpy_ev_per_cation(
@@ -131,12 +134,8 @@ class SubregularSolution:
         if temperature_k > critical * (1 - _NEAR_CRITICAL):
             return self._gap_near_critical(kt, x_critical)
         low, high = self._spinodal_logits(kt, _logit(x_critical))
-        start = self._tangent_from_hull(kt, low, high)
-        solution = root(self._potential_differences, start, args=(kt,), tol=1e-13)
-        t1, t2 = solution.x
-        if not (t1 < low and t2 > high) or np.abs(solution.fun).max() > 1e-9:
-            t1, t2 = start  # near the critical point the grid is as good as the solver
-        return MiscibilityGap(_fraction(t1), _fraction(t2))
+        host_rich, dopant_rich = self._binodal_logits(kt, low, high)
+        return MiscibilityGap(_fraction(host_rich), _fraction(dopant_rich))
 
     def _gap_near_critical(self, kt: float, x_critical: float) -> MiscibilityGap:
         """Return the gap just below the critical point, from Landau's expansion.
@@ -152,7 +151,7 @@ class SubregularSolution:
 
     def _logit_limit(self, kt: float) -> float:
         """Return a logit beyond every composition of the gap."""
-        return max(50.0, 2 * (abs(self.l0) + abs(self.l1)) / kt)
+        return 50 + 4 * (abs(self.l0) + abs(self.l1)) / kt
 
     def _spinodal_logits(self, kt: float, top: float) -> tuple[float, float]:
         """Return the logits of the two spinodal compositions around the critical one."""
@@ -162,7 +161,7 @@ class SubregularSolution:
             x, y = _fraction(t), _fraction(-t)
             return x * y * (2 * self.l0 + 6 * self.l1 * (y - x)) / kt - 1
 
-        return brentq(excess, -limit, top), brentq(excess, top, limit)
+        return _zero(excess, -limit, top), _zero(excess, top, limit)
 
     def _potentials(self, t: float, kt: float) -> tuple[float, float]:
         """Return the chemical potentials of host and dopant over kT at logit ``t``.
@@ -171,41 +170,37 @@ class SubregularSolution:
         and l1 -> -l1.
         """
         x, y = _fraction(t), _fraction(-t)
-        host = x * x * (self.l0 + self.l1 * (3 * y - x)) / kt - np.logaddexp(0, t)
-        dopant = y * y * (self.l0 + self.l1 * (y - 3 * x)) / kt - np.logaddexp(0, -t)
-        return float(host), float(dopant)
+        host = x * x * (self.l0 + self.l1 * (3 * y - x)) / kt - _softplus(t)
+        dopant = y * y * (self.l0 + self.l1 * (y - 3 * x)) / kt - _softplus(-t)
+        return host, dopant
 
-    def _potential_differences(self, logits: NDArray[np.float64], kt: float) -> list[float]:
-        left, right = self._potentials(logits[0], kt), self._potentials(logits[1], kt)
-        return [left[0] - right[0], left[1] - right[1]]
-
-    def _tangent_from_hull(self, kt: float, low: float, high: float) -> NDArray[np.float64]:
-        """Return logits near the common tangent, by bisection along the host-rich branch.
+    def _binodal_logits(self, kt: float, low: float, high: float) -> tuple[float, float]:
+        """Return the logits of the common tangent, by bisection along the host-rich branch.
 
         At a composition outside the spinodal, the composition on the other side with the same host
-        potential is found; the dopant potentials then tell which way to go.
+        potential is found; the dopant potentials then tell which way to go. Both are monotonic
+        there, so that no start is needed and the trivial solution is not among the brackets.
         """
         limit = self._logit_limit(kt)
+        highest = self._potentials(high, kt)[0]
 
         def partner(t: float) -> float:
+            # Beyond the spinodal the host potential falls from its maximum there to -inf. A dilute
+            # composition may lie above that maximum: it is on the host's side of the gap.
             target = self._potentials(t, kt)[0]
-            return brentq(lambda u: self._potentials(u, kt)[0] - target, high, limit)
+            if target >= highest:
+                return high
+            return _zero(lambda u: self._potentials(u, kt)[0] - target, high, limit)
 
         def mismatch(t: float) -> float:
             return self._potentials(t, kt)[1] - self._potentials(partner(t), kt)[1]
 
-        # The host potential falls to -inf on the dopant-rich side, so a partner exists as soon as
-        # the value at the dopant-rich spinodal lies above the target.
-        at_high = self._potentials(high, kt)[0]
+        host_rich = _zero(mismatch, -limit, low)
+        return host_rich, partner(host_rich)
 
-        def has_partner(t: float) -> float:
-            return at_high - self._potentials(t, kt)[0]
 
-        left = -limit
-        if has_partner(left) < 0:
-            left = brentq(has_partner, left, low) + 1e-12
-        t1 = brentq(mismatch, left, low, xtol=1e-13)
-        return np.array([t1, partner(t1)])
+def _zero(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(brentq(function, low, high, xtol=1e-13, maxiter=1000))
 
 
 def _fraction(logit: float) -> float:
@@ -214,6 +209,55 @@ def _fraction(logit: float) -> float:
 
 def _logit(x: float) -> float:
     return math.log(x) - math.log1p(-x)
+
+
+def _softplus(t: float) -> float:
+    """Return ln(1 + e^t)."""
+    return max(t, 0.0) + math.log1p(math.exp(-abs(t)))
+
+
+def dissolves(
+    l0: ArrayLike, l1: ArrayLike, fraction: float, temperature_k: float
+) -> NDArray[np.bool_]:
+    """Return for many subregular solutions whether the host dissolves a fraction of the dopant.
+
+    It does where that composition is stable and the gap does not lie below it: where the tangent
+    of dGmix there is nowhere above dGmix, and no composition with less dopant is unstable (second
+    derivative below 0).
+
+    Parameters
+    ----------
+    l0, l1
+        Interaction parameters in eV per cation, of one shape.
+    fraction
+        y, between 0 and 1.
+    temperature_k
+        Temperature.
+
+    Returns
+    -------
+    boolean array
+        Of that shape; what `SubregularSolution.gap` says, without solving for it.
+
+    Notes
+    -----
+    dGmix lies above its tangent at y by (x-y)^2 times
+
+        kB T [x ln(x/y) + (1-x) ln((1-x)/(1-y))] / (x-y)^2 - l0 - l1 (3 - 4y - 2x).
+
+    Both conditions are linear in l0 and l1. They are asked at compositions so close together that
+    the border is within 0.01 kB T in l0 of where it should be.
+    """
+    kt = KB_EV_PER_K * temperature_k
+    y = fraction
+    x = _LOGIT_SPACED[np.abs(_LOGIT_SPACED - y) > 1e-3 * min(y, 1 - y)]
+    relative_entropy = x * np.log(x / y) + (1 - x) * np.log((1 - x) / (1 - y))
+    below = x[x < y]
+    # l0 + slope l1 <= limit
+    slopes = np.concatenate([3 - 4 * y - 2 * x, 3 * (1 - 2 * below)])
+    limits = kt * np.concatenate([relative_entropy / (x - y) ** 2, 1 / (2 * below * (1 - below))])
+    l0, l1 = np.asarray(l0, dtype=float)[..., None], np.asarray(l1, dtype=float)[..., None]
+    return (l0 + l1 * slopes <= limits).all(axis=-1)
 
 
 def fit_regular(

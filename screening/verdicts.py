@@ -5,16 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import ndtri
 
-from rocksalt.screening.mixing import SubregularSolution, fit_regular, fit_subregular
+from rocksalt.screening.mixing import (
+    MiscibilityGap,
+    SubregularSolution,
+    dissolves,
+    fit_regular,
+    fit_subregular,
+)
 
 MixingVerdict = Literal["mixes", "undecided", "separates"]
 Verdict = Literal["pass", "undecided", "fail"]
 VERDICT_ORDER: dict[Verdict, int] = {"pass": 0, "undecided": 1, "fail": 2}
+
+ONE_ARRANGEMENT_ERROR = 0.8
+"""Standard uncertainty of a random alloy's dHmix from one ordered arrangement, over |dHmix|."""
+
+SEVERAL_ARRANGEMENTS_ERROR = 0.3
+"""The same from the mean of several, where their spread is no larger."""
+
+LIKELY = 0.84
+"""Probability from which a statement counts: that of a normal quantity to lie above its mean less one
+standard deviation."""
 
 
 class Thresholds(BaseModel):
@@ -92,7 +112,9 @@ class MixingAssessment:
     critical_temperature_k
         Top of the gap; 0 when there is none at any temperature.
     uncertainty_ev_per_cation
-        Standard uncertainty that the verdict allowed for.
+        Standard uncertainty of the curve at x = 1/2 that the verdict allowed for.
+    probability
+        That the host dissolves at least the fraction asked for, by the curve's uncertainty.
     verdict, rule
         The verdict and the comparison that gave it, in words.
     """
@@ -103,6 +125,7 @@ class MixingAssessment:
     dopant_rich_limit: float | None
     critical_temperature_k: float
     uncertainty_ev_per_cation: float
+    probability: float
     verdict: MixingVerdict
     rule: str
 
@@ -123,28 +146,37 @@ def random_alloy_value(
     -------
     value, spread, uncertainty
         The quasi-random value, or else the mean weighted by multiplicity; the weighted standard
-        deviation of the enumerated arrangements around it; and, where the value is such a mean,
-        the spread over the root of the number of arrangements. The pair correlations of a
-        quasi-random arrangement are those of the random alloy already, so that the spread over
-        ordered ones says nothing about its error: that is given as 0.
+        deviation of the enumerated arrangements around it; and the standard uncertainty of the
+        value as that of a random alloy. It is 0 for a quasi-random arrangement, whose pair
+        correlations are those of the random alloy.
 
     Raises
     ------
     ValueError
         Without any arrangement.
+
+    Notes
+    -----
+    The arrangements of a small cell are not a sample of the random alloy: their pair correlations
+    differ from it all alike, and symmetry keeps many of them from relaxing. Their spread over the
+    root of their number says little about the error, which is in proportion to dHmix itself. What
+    covers 68 % of the differences from quasi-random cells (`benchmarks/arrangements.py`) is
+    `ONE_ARRANGEMENT_ERROR` of |dHmix| for one arrangement and, for a mean of several, the larger of
+    their spread and `SEVERAL_ARRANGEMENTS_ERROR` of |dHmix|.
     """
     if not enumerated and sqs is None:
         raise ValueError("no arrangement to average over")
+    if not enumerated:
+        assert sqs is not None
+        return sqs, 0.0, 0.0
     values = np.array([value for value, _ in enumerated])
     weights = np.array([float(multiplicity) for _, multiplicity in enumerated])
-    if sqs is None:
-        mean = float(np.average(values, weights=weights))
-        spread = math.sqrt(float(np.average((values - mean) ** 2, weights=weights)))
-        return mean, spread, spread / math.sqrt(len(values))
-    if not enumerated:
-        return sqs, 0.0, 0.0
-    spread = math.sqrt(float(np.average((values - sqs) ** 2, weights=weights)))
-    return sqs, spread, 0.0
+    best = float(np.average(values, weights=weights)) if sqs is None else sqs
+    spread = math.sqrt(float(np.average((values - best) ** 2, weights=weights)))
+    if sqs is not None:
+        return sqs, spread, 0.0
+    share = ONE_ARRANGEMENT_ERROR if len(values) == 1 else SEVERAL_ARRANGEMENTS_ERROR
+    return best, spread, max(spread, share * abs(best))
 
 
 @dataclass(frozen=True)
@@ -202,10 +234,12 @@ def combine_engines(
     if not common:  # then each engine's points are all that there is
         common = {fraction for table in tables for fraction in table}
     combined = []
+    arrangements = 0.0
     for fraction in sorted(common):
         members = [table[fraction] for table in tables if fraction in table]
         values = [member.value for member in members]
         within = float(np.mean([member.uncertainty for member in members]))
+        arrangements = max(arrangements, within / (4 * fraction * (1 - fraction)))
         combined.append(
             PointValue(
                 fraction, float(np.mean(values)), math.hypot(_standard_error(values), within)
@@ -221,7 +255,8 @@ def combine_engines(
         uncertainty = max(floor, spread)
     else:  # the engine's own error adds to that of the arrangements
         uncertainty = math.hypot(floor, spread)
-    return CombinedMixing(combined, uncertainty, _asymmetry_uncertainty(engines, uncertainty))
+    tilt = _asymmetry_uncertainty(engines, math.hypot(floor, arrangements))
+    return CombinedMixing(combined, uncertainty, tilt)
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -229,21 +264,29 @@ def _standard_error(values: Sequence[float]) -> float:
 
 
 def _asymmetry_uncertainty(
-    engines: Sequence[Sequence[PointValue]], uncertainty_ev_per_cation: float
+    engines: Sequence[Sequence[PointValue]], common_ev_per_cation: float
 ) -> float:
-    """Return the standard uncertainty of l1: over the engines' own fits, or from the points'.
+    """Return the standard uncertainty of l1: over the engines' own fits, or from common errors.
 
-    The larger counts. Engines have errors in common, of the size of the points' uncertainty, which
-    tilt all curves alike: their agreement alone does not make a tilt sure.
+    The larger counts. ``common_ev_per_cation`` is the error at x = 1/2 that engines share, which may
+    differ from fraction to fraction and tilt all curves alike: agreement alone does not make a tilt
+    sure. What they do not share is in their own fits.
     """
     able = [points for points in engines if len({round(p.fraction, 9) for p in points}) > 1]
     if not able:
         return math.inf
     fits = [fit_subregular([p.fraction for p in e], [p.value for p in e])[0].l1 for e in able]
-    x = np.array([p.fraction for p in able[0]])
-    design = np.column_stack([x * (1 - x), x * (1 - x) * (1 - 2 * x)])
-    propagated = uncertainty_ev_per_cation * math.sqrt(np.linalg.inv(design.T @ design)[1, 1])
+    covariance = _covariance([p.fraction for p in able[0]])
+    propagated = common_ev_per_cation * math.sqrt(covariance[1, 1])
     return max(propagated, _standard_error(fits))
+
+
+def _covariance(fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Return the covariance of l0 and l1 fitted to points with independent errors of 4x(1-x)."""
+    x = np.asarray(fractions)
+    design = np.column_stack([x * (1 - x), x * (1 - x) * (1 - 2 * x)])
+    weighted = np.linalg.pinv(design) * (4 * x * (1 - x))
+    return weighted @ weighted.T
 
 
 def assess_mixing(
@@ -256,12 +299,20 @@ def assess_mixing(
 ) -> MixingAssessment:
     """Return solubility, critical temperature and verdict of one pair.
 
-    The fitted curve has an asymmetric term only where that exceeds twice its uncertainty (what the
-    engines do not agree on must not open a gap) and opens no gap in which a computed mixture is
-    more stable than the two phases (then the mixture disproves the gap). The verdict compares the solubility limit with the
-    threshold three times: for the curve, and for the curve raised and lowered by the uncertainty at
-    x = 1/2. Engines of which one says 'mixes' and another 'separates', each with its own
-    uncertainty, leave the pair undecided.
+    A subregular solution is fitted (a regular one where the asymmetry is not known). Its
+    uncertainty gives the probability that the solubility limit reaches the threshold: the curve is
+    shifted as a whole by the uncertainty at x = 1/2, and tilted by that of the asymmetric term. A
+    pair mixes with a probability of at least `LIKELY` and separates with one of at most
+    1 - `LIKELY`, unless the computed points object, compared with each other by ideal entropy alone:
+
+    - a pair separates only where a computed mixture in the gap lies above the tie lines of the others
+      and the end members by more than its uncertainty: otherwise the gap is the fitted cubic's alone.
+      With a single fraction the curve is all that there is;
+    - a mixture that lies above such a tie line by more than its uncertainty, while the host-rich end
+      of that line has less of the dopant than asked for, speaks against mixing.
+
+    Engines of which one says 'mixes' and another 'separates', each with its own uncertainty, leave
+    the pair undecided.
 
     Parameters
     ----------
@@ -283,36 +334,24 @@ def assess_mixing(
     """
     fractions = [p.fraction for p in combined.points]
     values = [p.value for p in combined.points]
-    solution, rms = fit_subregular(fractions, values)
-    if abs(solution.l1) <= 2 * combined.asymmetry_uncertainty_ev or _contradicts(
-        solution, combined.points, temperature_k
-    ):
-        solution, rms = fit_regular(fractions, values)
+    fit = fit_subregular if math.isfinite(combined.asymmetry_uncertainty_ev) else fit_regular
+    solution, rms = fit(fractions, values)
     # Points that the curve misses by more than their uncertainty leave the curve no surer.
     uncertainty_ev_per_cation = max(combined.uncertainty_ev_per_cation, rms)
     if not math.isfinite(uncertainty_ev_per_cation):
         raise ValueError(f"the uncertainty of dHmix of {dopant} and {host} is not finite")
     gap = solution.gap(temperature_k)
+    asked = thresholds.solubility
+    l0, l1 = _drawn(solution, combined, uncertainty_ev_per_cation, rms)
+    probability = float(dissolves(l0, l1, asked, temperature_k).mean())
+    verdict, objection = _decide(probability, gap, _tie_lines(combined, temperature_k), asked)
+    if {"mixes", "separates"} <= set(engine_verdicts):
+        verdict, objection = "undecided", "; engines contradict each other"
     solubility = gap.host_rich if gap else 1.0
-    shift = 4 * uncertainty_ev_per_cation
-    lowest = _solubility(SubregularSolution(solution.l0 + shift, solution.l1), temperature_k)
-    highest = _solubility(SubregularSolution(solution.l0 - shift, solution.l1), temperature_k)
-    verdict: MixingVerdict
-    if lowest >= thresholds.solubility:
-        verdict = "mixes"
-    elif highest < thresholds.solubility:
-        verdict = "separates"
-    else:
-        verdict = "undecided"
-    disagree = {"mixes", "separates"} <= set(engine_verdicts)
-    if disagree:
-        verdict = "undecided"
     rule = (
-        f"solubility of {dopant} in {host}O at {temperature_k:g} K is {_share(solubility)} "
-        f"({_share(lowest)} to {_share(highest)} within "
-        f"{1000 * uncertainty_ev_per_cation:.0f} meV per cation); "
-        f"{thresholds.solubility:g} is asked for"
-        + ("; engines contradict each other" if disagree else "")
+        f"solubility of {dopant} in {host}O at {temperature_k:g} K is {_share(solubility)}, at "
+        f"least {asked:g} with a probability of {_percent(probability)} "
+        f"(dHmix ± {1000 * uncertainty_ev_per_cation:.0f} meV per cation){objection}"
     )
     return MixingAssessment(
         solution=solution,
@@ -321,36 +360,123 @@ def assess_mixing(
         dopant_rich_limit=gap.dopant_rich if gap else None,
         critical_temperature_k=solution.critical_point()[0],
         uncertainty_ev_per_cation=uncertainty_ev_per_cation,
+        probability=probability,
         verdict=verdict,
         rule=rule,
     )
 
 
-def _contradicts(
-    solution: SubregularSolution, points: Sequence[PointValue], temperature_k: float
-) -> bool:
-    """Whether a computed mixture inside the solution's gap lies below the tie line."""
-    gap = solution.gap(temperature_k)
-    if gap is None:
-        return False
-    ends = np.array([gap.host_rich, gap.dopant_rich])
-    energies = solution.free_energy(ends, temperature_k)
+@cache
+def _normal_pairs() -> NDArray[np.float64]:
+    """Return 256 pairs of independent standard normal quantities, shape (2, 256), always the same.
+
+    Sobol's points in the middle of their cells: each quantity alone has exactly its 256 quantiles.
+    """
+    from scipy.stats.qmc import Sobol  # takes half a second to import
+
+    return ndtri(Sobol(2, scramble=False).random_base2(8) + 1 / 512).T
+
+
+def _drawn(
+    solution: SubregularSolution,
+    combined: CombinedMixing,
+    uncertainty_ev_per_cation: float,
+    rms_ev_per_cation: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return l0 and l1 of solutions that are as probable as the fitted one is sure.
+
+    Shift and tilt are independent where the tilt turns the curve about the middle of the fractions:
+    at x = 1/2 where they are symmetric.
+    """
+    shift, tilt = _normal_pairs()
+    l0 = solution.l0 + 4 * uncertainty_ev_per_cation * shift
+    fractions = [p.fraction for p in combined.points]
+    if len(fractions) == 1 or not math.isfinite(combined.asymmetry_uncertainty_ev):
+        return l0, np.full_like(l0, solution.l1)
+    covariance = _covariance(fractions)
+    of_misfit = rms_ev_per_cation * math.sqrt(covariance[1, 1])
+    change = max(combined.asymmetry_uncertainty_ev, of_misfit) * tilt
+    return l0 + change * covariance[0, 1] / covariance[1, 1], solution.l1 + change
+
+
+@dataclass(frozen=True)
+class _TieLine:
+    """A computed mixture, and the lowest tie line of the others and the end members under it.
+
+    ``above_ev`` is how far dGmix of the mixture lies above that line, eV per cation.
+    """
+
+    fraction: float
+    host_rich: float
+    dopant_rich: float
+    above_ev: float
+    uncertainty_ev: float
+
+
+def _tie_lines(combined: CombinedMixing, temperature_k: float) -> list[_TieLine]:
+    """Return each computed mixture's, with the points' own values and ideal entropy."""
     ideal = SubregularSolution(0.0)
-    return any(
-        point.value + float(ideal.free_energy(point.fraction, temperature_k))
-        < np.interp(point.fraction, ends, energies)
-        for point in points
-        if gap.host_rich < point.fraction < gap.dopant_rich
+    g = {
+        p.fraction: p.value + float(ideal.free_energy(p.fraction, temperature_k))
+        for p in combined.points
+    }
+    g |= {0.0: 0.0, 1.0: 0.0}
+
+    def error(x: float) -> float:
+        return 4 * x * (1 - x) * combined.uncertainty_ev_per_cation
+
+    def tie_line(x: float, a: float, b: float) -> _TieLine:
+        share = (b - x) / (b - a)
+        return _TieLine(
+            fraction=x,
+            host_rich=a,
+            dopant_rich=b,
+            above_ev=g[x] - share * g[a] - (1 - share) * g[b],
+            uncertainty_ev=math.hypot(error(x), share * error(a), (1 - share) * error(b)),
+        )
+
+    found = []
+    for x in (p.fraction for p in combined.points):
+        pairs = product((a for a in g if a < x), [b for b in g if b > x])
+        found.append(max((tie_line(x, a, b) for a, b in pairs), key=lambda t: t.above_ev))
+    return found
+
+
+def _decide(
+    probability: float, gap: MiscibilityGap | None, ties: Sequence[_TieLine], asked: float
+) -> tuple[MixingVerdict, str]:
+    """Return the verdict and what the computed mixtures object to it, in words."""
+    shown = [t for t in ties if t.above_ev > t.uncertainty_ev]
+    if probability >= LIKELY:
+        against = [t for t in shown if t.host_rich < asked - 1e-9]
+        if not against:
+            return "mixes", ""
+        worst = max(against, key=lambda t: t.above_ev)
+        return "undecided", (
+            f"; but the mixture at {worst.fraction:g} lies {1000 * worst.above_ev:.0f} meV per "
+            f"cation above the tie line from {worst.host_rich:g} to {worst.dopant_rich:g}"
+        )
+    if probability > 1 - LIKELY:
+        return "undecided", ""
+    in_gap = [t for t in ties if gap and gap.host_rich < t.fraction < gap.dopant_rich]
+    if len(ties) == 1 or any(t in shown for t in in_gap):
+        return "separates", ""
+    if gap and not in_gap:
+        return "undecided", "; but the gap lies between computed fractions"
+    return "undecided", (
+        "; but no mixture in the gap lies above the tie lines of the others by more than its "
+        "uncertainty"
     )
-
-
-def _solubility(solution: SubregularSolution, temperature_k: float) -> float:
-    gap = solution.gap(temperature_k)
-    return gap.host_rich if gap else 1.0
 
 
 def _share(x: float) -> str:
     return f"{x:.2f}" if x >= 0.005 else "<0.01"
+
+
+def _percent(probability: float) -> str:
+    if probability < 0.01:
+        return "<1 %"
+    return f"{100 * probability:.0f} %" if probability <= 0.99 else ">99 %"
 
 
 @dataclass(frozen=True)
@@ -445,9 +571,11 @@ def rules_in_words(thresholds: Thresholds, temperature_k: float) -> list[str]:
         ),
         (
             f"Mixes: the host's rock salt dissolves at least {thresholds.solubility:g} of the dopant "
-            f"at {temperature_k:g} K even with dHmix raised by its uncertainty; separates: not even "
-            "with dHmix lowered by it; undecided in between. Common tangent of the fitted "
-            "(sub)regular solution."
+            f"at {temperature_k:g} K with a probability of {100 * LIKELY:g} % or more, by the "
+            "uncertainty of dHmix and of its asymmetry, and no computed mixture lies above the tie "
+            f"lines of the others by more than its own; separates: with {100 * (1 - LIKELY):.0f} % or "
+            "less, and a computed mixture in the gap lies above such a line; undecided otherwise. "
+            "Common tangent of the fitted (sub)regular solution, with ideal entropy."
         ),
         (
             "Uncertainty of dHmix: standard error of the mean over engines, and of the arrangements, at "

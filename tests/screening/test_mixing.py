@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
+from scipy.spatial import ConvexHull
 
 from rocksalt.screening.errors import ScaleError
 from rocksalt.screening.mixing import (
     KB_EV_PER_K,
     SubregularSolution,
+    dissolves,
     fit_regular,
     fit_subregular,
     mixing_enthalpy_ev_per_cation,
@@ -216,6 +218,80 @@ def test_a_hair_below_the_critical_point(distance):
     gap = solution.gap((1 - distance) * solution.critical_point()[0])
     width = math.sqrt(3 * distance)
     assert gap.dopant_rich - gap.host_rich == pytest.approx(width, rel=0.05)
+
+
+def reduced_potentials(solution, x, y, kt):
+    """Return both potentials over kT from x and y = 1 - x."""
+    host = x * x * (solution.l0 + solution.l1 * (3 * y - x)) / kt + np.log(y)
+    dopant = y * y * (solution.l0 + solution.l1 * (y - 3 * x)) / kt + np.log(x)
+    return np.array([host, dopant])
+
+
+def lower_hull_edge(solution, kt, low, high):
+    """Return the widest edge of the lower hull of dGmix on a grid between two compositions."""
+    x = np.linspace(low, high, 601)
+    g = solution.enthalpy(x) / kt + x * np.log(x) + (1 - x) * np.log1p(-x)
+    g -= g[0] + (g[-1] - g[0]) * (x - low) / (high - low)
+    hull = ConvexHull(np.column_stack([(x - low) / (high - low), g / np.abs(g).max()]))
+    below = x[hull.simplices[hull.equations[:, 1] < 0]]
+    return np.sort(below[np.argmax(np.ptp(below, axis=1))])
+
+
+def near_critical(n):
+    """Yield asymmetric solutions and temperatures from 1e-5 to 1e-1 below their critical one."""
+    yield SubregularSolution(-1.5013738619191113, 0.6553593467038269), 300.0  # critical at 300.1 K
+    rng = np.random.default_rng(11)
+    for l0, l1, distance in zip(
+        rng.uniform(-3, 0.5, n), rng.uniform(-2, 2, n), 10 ** rng.uniform(-5, -1, n), strict=True
+    ):
+        solution = SubregularSolution(l0, l1)
+        critical = solution.critical_point()[0]
+        if critical > 50:
+            yield solution, critical * (1 - distance)
+
+
+def test_every_gap_near_a_critical_point_is_found():
+    cases = list(near_critical(2700))
+    assert len(cases) > 2000
+    for solution, temperature in cases:
+        gap = solution.gap(temperature)
+        ends = np.array([gap.host_rich, gap.dopant_rich])
+        assert 0 < ends[0] < solution.critical_point()[1] < ends[1] < 1
+        kt = KB_EV_PER_K * temperature
+        potentials_over_kt = reduced_potentials(solution, ends, 1 - ends, kt)
+        assert np.ptp(potentials_over_kt, axis=1).max() < 1e-9
+        width = ends[1] - ends[0]
+        low, high = max(ends[0] - width, 1e-12), min(ends[1] + width, 1 - 1e-12)
+        found = lower_hull_edge(solution, kt, low, high)
+        assert np.abs(found - ends).max() < 0.02 * width
+
+
+# Whether a host dissolves a fraction -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.25, 0.6])
+@pytest.mark.parametrize("temperature", [300, 1200])
+def test_dissolves_as_the_gap_says(fraction, temperature):
+    rng = np.random.default_rng(3)
+    l0, l1 = rng.uniform(-1, 0.6, 300), rng.uniform(-0.8, 0.8, 300)
+    gaps = [SubregularSolution(a, b).gap(temperature) for a, b in zip(l0, l1, strict=True)]
+    expected = [gap is None or gap.host_rich >= fraction for gap in gaps]
+    assert dissolves(l0, l1, fraction, temperature).tolist() == expected
+    assert 30 < sum(expected) < 270
+
+
+def test_dissolves_at_the_border():
+    kt = KB_EV_PER_K * 600
+    border = kt * math.log(3) / 0.5  # a regular solution's binodal is at 1/4
+    found = dissolves(border * np.array([0.999, 1.001]), np.zeros(2), 0.25, 600)
+    assert found.tolist() == [True, False]
+
+
+def test_what_is_rich_in_dopant_is_not_dissolved_by_the_host():
+    solution = SubregularSolution(0.2)
+    gap = solution.gap(600)
+    for fraction, dissolved in ((0.5 * gap.host_rich, True), ((1 + gap.dopant_rich) / 2, False)):
+        assert dissolves(0.2, 0.0, fraction, 600) == dissolved
 
 
 @pytest.mark.parametrize("temperature", [0.0, -300.0, math.nan])
