@@ -74,6 +74,9 @@ Ti 1.1, Co 1.4, Ni 1.4, V 1.4, Mn 1.6, Nb 1.8 eV."""
 PBE_U_TOO_HIGH_EV_PER_FORMULA = 0.687 + 2.541
 """What MP2020 corrects in NiO, the most among monoxides with U and a measured enthalpy."""
 
+DFT_CODES = (*DFT_PROTOCOLS, "vasp")
+"""What an engine's name begins with, up to its colon, if it is DFT."""
+
 _RAW_PBE = EnergyScale(
     "PBE/PBE+U (MPtrj), raw",
     "mp2020",

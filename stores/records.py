@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from rocksalt.screening.errors import RocksaltError
+from rocksalt.screening.scales import DFT_CODES
 from rocksalt.stores.documents import SCHEMA_VERSION, RankingDoc, utc_now
 from rocksalt.stores.electronic_documents import DensityOfStates
 from rocksalt.stores.sqlite import SQLiteStore
@@ -248,11 +249,15 @@ def load_summaries(store: Documents, keys: Iterable[str]) -> dict[str, Summary]:
 
 
 def _add_orders(store: Documents, summaries: Mapping[str, Summary]) -> None:
-    """Read the energies by magnetic order of end members, whose documents are few.
+    """Read the energies by magnetic order of end members with DFT, whose documents are few.
 
     They are not of the fields kept apart: older files would have to gather those from every document.
     """
-    ends = [key for key, summary in summaries.items() if summary.role == "end-member"]
+    ends = [
+        key
+        for key, summary in summaries.items()
+        if summary.role == "end-member" and summary.engine.split(":")[0] in DFT_CODES
+    ]
     for start in range(0, len(ends), BATCH):
         criteria = {"uuid": {"$in": ends[start : start + BATCH]}, "metadata.kind": "calculation"}
         for record_ in store.docs_store.query(criteria, properties=["uuid", f"output.{ORDERS}"]):
