@@ -69,7 +69,7 @@ class FileDocuments:
         except RocksaltError:
             documents.close()
             raise
-        except Exception as error:
+        except Exception as error:  # sqlite3, bson, maggma: each has its own
             documents.close()
             raise unopened(address, error) from error
         return documents

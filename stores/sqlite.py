@@ -127,7 +127,7 @@ class SQLiteStore(Store):
                 self._id = _collection_id(con, self.collection_name)
             if not self._id:
                 self._create_collection()
-        except BaseException:
+        except BaseException:  # whatever it is, a Ctrl-C too, leaves no file open
             self._file.close()
             raise
 

@@ -113,7 +113,7 @@ class SQLiteFile:
             try:
                 yield con
                 con.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # a Ctrl-C too undoes everything
                 if con.in_transaction:  # SQLite itself rolls back when the disk is full
                     con.execute("ROLLBACK")
                 raise
@@ -159,7 +159,7 @@ class SQLiteFile:
                 raw.execute(f"PRAGMA synchronous = {self.synchronous}")
                 raw.execute("PRAGMA cache_size = -65536")  # KiB
                 create_schema(raw)
-            except BaseException:
+            except BaseException:  # whatever it is, a Ctrl-C too, leaves no connection open
                 raw.close()
                 raise
         self._connection = raw

@@ -39,7 +39,7 @@ def create_schema(con: sqlite3.Connection) -> None:
             _file_again(con)
         con.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         con.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # a Ctrl-C too must leave no half of it
         if con.in_transaction:
             con.execute("ROLLBACK")
         raise

@@ -140,7 +140,7 @@ class FastCHGNetCalculator(Calculator):
         The model is unknown or the package chgnet is missing.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress", "magmoms"]  # noqa: RUF012
+    implemented_properties = ["energy", "free_energy", "forces", "stress", "magmoms"]  # noqa: RUF012  # ASE wants a list
 
     def __init__(self, model: str = "0.3.0", **kwargs: Any) -> None:
         super().__init__(**kwargs)

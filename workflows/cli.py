@@ -38,7 +38,7 @@ class _Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except Exception as error:  # click has several kinds of usage errors; all go on
             if isinstance(getattr(error, "message", None), str):  # a usage error quotes arguments
-                error.message = hide_password(error.message)  # type: ignore[attr-defined]
+                error.message = hide_password(error.message)  # type: ignore[attr-defined]  # of click's own
             raise
 
 

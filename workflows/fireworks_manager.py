@@ -142,7 +142,7 @@ def open_launchpad(given: Path | None = None, *, to_write: bool = False) -> Open
         if to_write:
             with launchpad_errors(file):  # deletes nothing
                 launchpad.workflows.delete_many({"nodes": "rocksalt: never stored"})
-    except BaseException:
+    except BaseException:  # whatever it is, a Ctrl-C too, leaves no connection open
         launchpad.connection.close()
         raise
     return OpenLaunchpad(file, launchpad)

@@ -84,7 +84,7 @@ class MockCalculator(Calculator):
     all pairs attract.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012  # ASE wants a list
 
     def calculate(
         self,

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.hull import HullEntry, Rejected
-from rocksalt.stores.addresses import SCHEMES, hide_password
+from rocksalt.stores.addresses import SCHEMES, hide_password, is_file
 from rocksalt.stores.documents import CampaignDoc
 from rocksalt.stores.opening import close_store, open_store
 from rocksalt.stores.records import BATCH, campaign_names, load_document, reach, save_many
@@ -415,9 +415,7 @@ def replaying(address: str | Path) -> Iterator[Record]:
 
 def _absolute(address: str) -> str:
     """Return an address that means the same in any folder: jobs have folders of their own."""
-    if address in {"memory", "jobflow"} or address.startswith(SCHEMES):
-        return address
-    return str(Path(address).expanduser().absolute())
+    return str(Path(address).expanduser().absolute()) if is_file(address) else address
 
 
 def recorded_document(calculation: Calculation) -> CalculationDoc | None:
