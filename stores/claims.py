@@ -26,7 +26,7 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.mongo import on_server
 from rocksalt.stores.processes import process_lives
-from rocksalt.stores.sqlite import SQLiteStore
+from rocksalt.stores.sqlite_documents import SQLiteDocuments
 from rocksalt.stores.sqlite_file import SQLiteFile
 
 RENEW_S = 10.0
@@ -104,7 +104,7 @@ class Claims(ABC):
 def claims_in(store: JobStore) -> Claims:
     """Return the claims of a new owner in a connected store."""
     docs = store.docs_store
-    if isinstance(docs, SQLiteStore):
+    if isinstance(docs, SQLiteDocuments):
         return _FileClaims(docs._file)
     if on_server(docs):
         return _ServerClaims(docs._collection.database[TABLE])

@@ -30,6 +30,8 @@ from rocksalt.stores.reading import (
 )
 from rocksalt.stores.records import ensure_indexes
 from rocksalt.stores.sqlite import SQLiteStore
+from rocksalt.stores.sqlite_documents import SQLiteDocuments
+from rocksalt.stores.sqlite_file import may_write
 
 __all__ = [
     "DATA",
@@ -90,7 +92,9 @@ def job_store_of(documents: Documents) -> JobStore:
     """Return what is open already as the `JobStore` that writing and loading large data need."""
     if isinstance(documents, JobStore):
         return documents
-    store = JobStore(documents.docs_store, additional_stores=dict(documents.additional_stores))
+    docs = documents.docs_store
+    assert isinstance(docs, SQLiteDocuments)  # every other store is a `JobStore`
+    store = _file_store(Path(docs.path), docs.read_only)
     store.connect()
     return store
 
@@ -104,8 +108,12 @@ def _job_store(address: str, must_exist: bool, wait_s: float) -> JobStore:
         return SETTINGS.JOB_STORE
     if address.startswith(SCHEMES):
         return mongo_job_store(address, DOCS, DATA, wait_s)
-    path = existing_file(address) if must_exist else Path(address).expanduser()
-    return JobStore(
-        SQLiteStore(path, collection_name=DOCS),
-        additional_stores={DATA: SQLiteStore(path, collection_name=DATA)},
-    )
+    if not must_exist:
+        return _file_store(Path(address).expanduser(), read_only=False)
+    path = existing_file(address)
+    return _file_store(path, read_only=not may_write(path))
+
+
+def _file_store(path: Path, read_only: bool) -> JobStore:
+    docs, data = (SQLiteStore(path, name, read_only=read_only) for name in (DOCS, DATA))
+    return JobStore(docs, additional_stores={DATA: data})

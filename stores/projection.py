@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
+
 from rocksalt.screening.errors import RocksaltError
 
 # The wanted (or unwanted) paths as a tree; None is the end of a path.
@@ -41,6 +44,39 @@ def projector(properties: Mapping[str, Any] | Iterable[str] | None) -> Callable[
         return kept
 
     return project
+
+
+def partly_decoded(body: bytes, fields: Iterable[str]) -> dict[str, Any]:
+    """Return what some dotted fields lead through of a document in BSON, without decoding the rest.
+
+    Parameters
+    ----------
+    body
+        The document.
+    fields
+        Paths; what lies at the end of one comes whole, an array on the way too.
+    """
+    return _opened(RawBSONDocument(body), set(fields))
+
+
+def _opened(document: RawBSONDocument, fields: set[str]) -> dict[str, Any]:
+    below: dict[str, set[str]] = {}
+    for field in fields:
+        name, _, rest = field.partition(".")
+        below.setdefault(name, set()).add(rest)
+    return {
+        name: _opened(value, below[name])
+        if isinstance(value, RawBSONDocument) and "" not in below[name]
+        else _decoded(value)
+        for name, value in document.items()
+        if name in below
+    }
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, RawBSONDocument):
+        return bson.decode(value.raw)
+    return [_decoded(element) for element in value] if isinstance(value, list) else value
 
 
 def _refuse_operators(spec: dict[str, Any]) -> None:

@@ -290,9 +290,10 @@ def _first(
     store: Documents, criteria: dict[str, Any], members: set[str] | None, limit: int
 ) -> dict[str, Any]:
     """Return a filter of the first documents by label: so few are then read whole."""
-    found = sorted(
-        (label or "", uuid)
-        for uuid, label in load_texts(store, criteria, ["uuid", "output.label"])
-        if members is None or uuid in members
-    )
-    return {**criteria, "uuid": {"$in": [uuid for _, uuid in found[:limit]]}}
+    size = limit
+    while True:
+        found = list(load_texts(store, criteria, ["output.label", "uuid"], size))
+        first = [uuid for _, uuid in found if members is None or uuid in members]
+        if len(first) >= limit or len(found) < size:
+            return {**criteria, "uuid": {"$in": first[:limit]}}
+        size *= 8  # many are of other campaigns

@@ -14,7 +14,8 @@ from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.addresses import hide_password
 from rocksalt.stores.documents import SCHEMA_VERSION
 from rocksalt.stores.records import ensure_indexes, other_schema_version
-from rocksalt.stores.sqlite import SQLiteStore
+from rocksalt.stores.sqlite_documents import SQLiteDocuments
+from rocksalt.stores.sqlite_file import may_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,11 +30,11 @@ class Documents(Protocol):
     """What reading needs of a jobflow `JobStore`, and what a file has without one."""
 
     @property
-    def docs_store(self) -> Store:
+    def docs_store(self) -> Store | SQLiteDocuments:
         """The documents."""
 
     @property
-    def additional_stores(self) -> Mapping[str, Store]:
+    def additional_stores(self) -> Mapping[str, Store | SQLiteDocuments]:
         """Large data, by name."""
 
 
@@ -47,8 +48,8 @@ class FileDocuments:
         As of a `JobStore`, which `rocksalt.stores.opening.job_store_of` makes of it.
     """
 
-    docs_store: SQLiteStore
-    additional_stores: dict[str, SQLiteStore]
+    docs_store: SQLiteDocuments
+    additional_stores: dict[str, SQLiteDocuments]
 
     @classmethod
     def open(cls, address: str) -> FileDocuments:
@@ -60,7 +61,9 @@ class FileDocuments:
             One line: what is wrong with the file and what to do.
         """
         path = existing_file(address)
-        documents = cls(SQLiteStore(path, collection_name=DOCS), {DATA: SQLiteStore(path, DATA)})
+        read_only = not may_write(path)
+        docs, data = (SQLiteDocuments(path, name, read_only=read_only) for name in (DOCS, DATA))
+        documents = cls(docs, {DATA: data})
         try:
             for part in documents.parts:
                 part.connect()
@@ -75,7 +78,7 @@ class FileDocuments:
         return documents
 
     @property
-    def parts(self) -> list[SQLiteStore]:
+    def parts(self) -> list[SQLiteDocuments]:
         """All collections."""
         return [self.docs_store, *self.additional_stores.values()]
 
@@ -83,6 +86,12 @@ class FileDocuments:
         """Close the file."""
         for part in self.parts:
             part.close()
+
+
+def may_only_be_read(store: Documents) -> bool:
+    """Say whether a store is a file that the user may not write."""
+    docs = store.docs_store
+    return isinstance(docs, SQLiteDocuments) and docs.read_only
 
 
 def existing_file(address: str) -> Path:

@@ -12,11 +12,11 @@ from rocksalt.screening.errors import RocksaltError
 from rocksalt.screening.scales import DFT_CODES
 from rocksalt.stores.documents import SCHEMA_VERSION, RankingDoc, utc_now
 from rocksalt.stores.electronic_documents import DensityOfStates
-from rocksalt.stores.sqlite import SQLiteStore
+from rocksalt.stores.sqlite_documents import SQLiteDocuments
 
 if TYPE_CHECKING:
     from jobflow import JobStore
-    from maggma.core import Store
+    from maggma.core import Sort, Store
 
     from rocksalt.stores.calculation_documents import CalculationDoc
     from rocksalt.stores.reading import Documents
@@ -61,23 +61,25 @@ def ensure_indexes(store: Documents, *, unique: bool = True) -> None:
         records in a jobflow store of theirs.
     """
     docs = store.docs_store
-    if isinstance(docs, SQLiteStore):
+    if isinstance(docs, SQLiteDocuments):
         for name in INDEXED_FIELDS:
             docs.ensure_index(name)
         docs.ensure_summary(KEPT_APART)
     others = [
-        part for part in store.additional_stores.values() if not isinstance(part, SQLiteStore)
+        part for part in store.additional_stores.values() if not isinstance(part, SQLiteDocuments)
     ]
-    if isinstance(docs, SQLiteStore) and not others:
+    if isinstance(docs, SQLiteDocuments) and not others:
         return
     # Only here, for reading a file: these bring clients of other stores.
     from maggma.stores.gridfs import GridFSStore
 
     from rocksalt.stores.mongo import ensure_server_indexes, on_server
 
-    if on_server(docs):
+    if isinstance(docs, SQLiteDocuments):
+        pass  # done above
+    elif on_server(docs):
         ensure_server_indexes(docs, INDEXED_FIELDS, IDENTITY if unique else ())
-    elif not isinstance(docs, SQLiteStore):
+    else:
         for name in INDEXED_FIELDS:
             docs.ensure_index(name)
     for additional in others:
@@ -90,12 +92,10 @@ def other_schema_version(store: Documents) -> int | None:
 
     Every run stores a campaign, and campaigns are few: they speak for the rest of the store.
     """
-    criteria = {
-        "metadata.kind": "campaign",
-        "output.schema_version": {"$exists": True, "$ne": SCHEMA_VERSION},
-    }
-    found = store.docs_store.query_one(criteria, properties=["output.schema_version"])
-    return found["output"]["schema_version"] if found else None
+    criteria = {"metadata.kind": "campaign"}
+    found = store.docs_store.query(criteria, properties=["output.schema_version"])
+    versions = (reach(record_, "output.schema_version") for record_ in found)
+    return next((v for v in versions if v not in (None, SCHEMA_VERSION)), None)
 
 
 def save(
@@ -122,7 +122,7 @@ def save_many(store: JobStore, records: list[dict[str, Any]], *, mostly_new: boo
         store.update(apart, key=list(IDENTITY), save={CURVES: ["arrays"]})
     plain = [r for r in records if not any(r is other for other in apart)]
     docs = store.docs_store
-    if plain and mostly_new and not isinstance(docs, SQLiteStore):
+    if plain and mostly_new and not isinstance(docs, SQLiteDocuments):
         from rocksalt.stores.mongo import insert_or_replace  # not for files: it brings clients
 
         insert_or_replace(docs, plain, IDENTITY)
@@ -269,10 +269,13 @@ def _add_orders(store: Documents, summaries: Mapping[str, Summary]) -> None:
 def load_states(store: Documents, keys: Iterable[str]) -> dict[str, str]:
     """Return 'done' or 'failed' of each calculation that is there, by key."""
     wanted = list(keys)
-    found: dict[str, str] = {}
+    there: set[str] = set()
+    failed: set[str] = set()
     for criteria in _filters(store, wanted):
-        found.update(load_texts(store, criteria, ["uuid", "output.state"]))
-    return {key: found[key] for key in wanted if key in found}
+        there.update(key for (key,) in load_texts(store, criteria, ["uuid"]))
+        of_failed = {**criteria, "output.state": "failed"}
+        failed.update(key for (key,) in load_texts(store, of_failed, ["uuid"]))
+    return {key: "failed" if key in failed else "done" for key in wanted if key in there}
 
 
 def _filters(store: Documents, wanted: list[str]) -> list[dict[str, Any]]:
@@ -286,15 +289,23 @@ def _filters(store: Documents, wanted: list[str]) -> list[dict[str, Any]]:
 
 
 def load_texts(
-    store: Documents, criteria: dict[str, Any], fields: list[str]
+    store: Documents, criteria: dict[str, Any], fields: list[str], limit: int = 0
 ) -> Iterable[tuple[Any, ...]]:
-    """Return fields of the documents that match, from indexes alone where these can tell."""
+    """Return fields of the documents that match, from indexes alone where these can tell.
+
+    Parameters
+    ----------
+    limit
+        Return the first so many in the order of these fields; 0 for all, in no order.
+    """
     docs = store.docs_store
-    found = docs.texts(criteria, fields) if isinstance(docs, SQLiteStore) else None
+    found = docs.texts(criteria, fields, limit) if isinstance(docs, SQLiteDocuments) else None
     if found is not None:
         return found
     properties = {"_id": 0, **dict.fromkeys(fields, 1)}
-    return (tuple(reach(r, f) for f in fields) for r in docs.query(criteria, properties))
+    sort: dict[str, Sort | int] | None = dict.fromkeys(fields, 1) if limit else None
+    records = docs.query(criteria, properties, sort, limit=limit)
+    return (tuple(reach(r, f) for f in fields) for r in records)
 
 
 def reach(document: Any, path: str) -> Any:

@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from maggma.core import StoreError
-
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.sqlite_schema import SCHEMA_VERSION, create_schema
 
@@ -64,10 +62,15 @@ class SQLiteFile:
     synchronous
         ``"NORMAL"``: a power failure may cost the last transactions. ``"FULL"``: it does not, and
         every transaction waits for the disk.
+    read_only
+        The file is there and may not be written.
     """
 
-    def __init__(self, path: Path, journal_mode: str, synchronous: str) -> None:
+    def __init__(
+        self, path: Path, journal_mode: str, synchronous: str, *, read_only: bool = False
+    ) -> None:
         self.path = path
+        self.read_only = read_only
         self.journal_mode = journal_mode
         self.synchronous = synchronous
         self.is_open = False
@@ -100,6 +103,8 @@ class SQLiteFile:
         """Lend the connection to one thread at a time."""
         with self.lock, explained(self.path):
             if not self.is_open:
+                from maggma.core import StoreError  # what users of stores expect; slow to import
+
                 raise StoreError(
                     f"{self.path} is not connected: call connect() before using the store"
                 )
@@ -148,17 +153,25 @@ class SQLiteFile:
             last, size = portion[-1][0], _portion_size([body for _, body in portion])
 
     def _connect(self) -> sqlite3.Connection:
-        _check_path(self.path)
+        if not self.read_only:
+            _check_path(self.path)
         with explained(self.path):
             raw = sqlite3.connect(
-                self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
+                _read_only_uri(self.path) if self.read_only else self.path,
+                timeout=WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,
+                uri=self.read_only,
             )
             try:
                 _check_content(self.path, raw)
-                self._set_journal_mode(raw)
-                raw.execute(f"PRAGMA synchronous = {self.synchronous}")
                 raw.execute("PRAGMA cache_size = -65536")  # KiB
-                create_schema(raw)
+                if self.read_only:
+                    _check_is_current(self.path, raw)
+                else:
+                    self._set_journal_mode(raw)
+                    raw.execute(f"PRAGMA synchronous = {self.synchronous}")
+                    create_schema(raw)
             except BaseException:  # whatever it is, a Ctrl-C too, leaves no connection open
                 raw.close()
                 raise
@@ -229,6 +242,41 @@ def _check_content(path: Path, con: sqlite3.Connection) -> None:
         )
     if version == 0 and tables:
         raise RocksaltError(f"{path} belongs to another program: choose another path")
+
+
+def may_write(path: Path) -> bool:
+    """Say whether a file that is there can be written, which takes its folder too."""
+    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+
+
+def _read_only_uri(path: Path) -> str:
+    """Return the address of a file that may not be written.
+
+    Raises
+    ------
+    RocksaltError
+        When a part of its content is in the write-ahead log beside it, which SQLite cannot read
+        without making a further file.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if path.with_name(f"{path.name}-shm").exists():  # another process has it open
+        return uri
+    if log.exists() and log.stat().st_size:
+        raise RocksaltError(
+            f"{path} may only be read, and its last changes are in {log.name}: copy both into a "
+            "folder of your own, or have the owner open it once more"
+        )
+    return f"{uri}&immutable=1"
+
+
+def _check_is_current(path: Path, con: sqlite3.Connection) -> None:
+    version = con.execute("PRAGMA user_version").fetchone()[0]
+    if version != SCHEMA_VERSION:
+        raise RocksaltError(
+            f"{path} was written by an older rocksalt and may only be read here: copy it into a "
+            "folder of your own, where it is brought up to date"
+        )
 
 
 def _before_fork() -> None:

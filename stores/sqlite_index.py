@@ -11,6 +11,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from rocksalt.stores.sqlite_keys import (
@@ -104,26 +105,6 @@ class Index:
         )
         return con.execute(sql, tuple(EXACT)).fetchone()
 
-    def texts(self, con: sqlite3.Connection, rows: set[int]) -> dict[int, str] | None:
-        """Return the text of each row, or None where one of them has another key.
-
-        Of many rows the whole index is read, which takes a quarter of the time for each.
-        """
-        last = con.execute(f"SELECT MAX(id) FROM {self.table}").fetchone()[0] or 0
-        wheres: list[tuple[str, list[int]]] = [("1", [])]
-        if 4 * len(rows) < last:
-            portions = _portions(sorted(rows))
-            wheres = [(f"id IN ({_marks(portion)})", portion) for portion in portions]
-        texts: dict[int, str] = {}
-        for where, values in wheres:
-            for other in (f"kind < {STRING}", f"kind > {STRING}"):
-                sql = f"SELECT id FROM {self.table} WHERE {other} AND {where}"
-                if any(row in rows for (row,) in con.execute(sql, values)):
-                    return None
-            sql = f"SELECT id, value FROM {self.table} WHERE kind = {STRING} AND {where}"
-            texts.update(con.execute(sql, values))
-        return texts
-
     def inexact(self, con: sqlite3.Connection) -> list[int]:
         """Return the documents that have a value whose key does not tell equality."""
         sql = f"SELECT DISTINCT id FROM {self.table} WHERE kind IN (?, ?, ?, ?)"
@@ -192,24 +173,68 @@ def exact_texts(
     criteria: Mapping,
     indexes: Mapping[str, Index],
     fields: Sequence[str],
+    limit: int = 0,
 ) -> list[tuple[str, ...]] | None:
-    """Return the texts that documents that match a filter have in fields, in the order of rows.
+    """Return the texts that documents that match a filter have in fields, without the documents.
 
     None when the indexes alone cannot tell: a filter of other than equalities, a field without an
     index or with other than one text. Of those the keys do not give the value back: a float may
     have been an integer, and of an array there are several.
+
+    Parameters
+    ----------
+    limit
+        Return the first so many in the order of the texts; 0 for all, in no order.
     """
-    rows = exact_rows(con, criteria, indexes)
-    if rows is None or any(field not in indexes for field in fields):
+    lookups = _exact_lookups(con, criteria, indexes)
+    if lookups is None or any(field not in indexes for field in fields):
         return None
-    columns = []
-    for field in fields:
-        column = indexes[field].texts(con, rows)
-        if column is None:
+    tables = [indexes[field].table for field in fields]
+    # The first few of many are met soon on a walk through the index of the first text.
+    walks = bool(limit) and lookups[0].size(con, _PROBE) == _PROBE
+    found: dict[int, tuple[str, ...]] = {}
+    for parts in product(*(lookup.selects for lookup in lookups)):
+        condition, values = _all_of(parts, walks)
+        if any(_has_other_than_text(con, table, condition, values) for table in tables):
             return None
-        columns.append(column)
-    ordered = sorted(rows)
-    return list(zip(*(map(column.__getitem__, ordered) for column in columns), strict=True))
+        rows = con.execute(_select_texts(tables, condition, limit), (*values, limit or -1))
+        found.update((row, tuple(texts)) for row, *texts in rows)
+    return sorted(found.values())[:limit] if limit else list(found.values())
+
+
+def _all_of(parts: Sequence[tuple[str, tuple]], walks: bool) -> tuple[str, tuple]:
+    """Return the condition that a row ``c0.id`` is in all of some selections, with its values.
+
+    ``walks`` has each row looked up, in the place of collecting all rows that are selected.
+    """
+    form = "EXISTS ({} AND id = c0.id)" if walks else "c0.id IN ({})"
+    condition = " AND ".join(form.format(sql) for sql, _ in parts)
+    return condition, tuple(value for _, values in parts for value in values)
+
+
+def _has_other_than_text(
+    con: sqlite3.Connection, table: str, condition: str, values: tuple
+) -> bool:
+    for other in (f"c0.kind < {STRING}", f"c0.kind > {STRING}"):
+        # Mostly the index holds none at all, which is seen at once.
+        for where, given in ((other, ()), (f"{other} AND {condition}", values)):
+            sql = f"SELECT EXISTS (SELECT 1 FROM {table} c0 WHERE {where})"
+            if not con.execute(sql, given).fetchone()[0]:
+                break
+        else:
+            return True
+    return False
+
+
+def _select_texts(tables: Sequence[str], condition: str, limit: int) -> str:
+    names = [f"c{number}" for number in range(len(tables))]
+    # A cross join keeps the order: the first table is walked through, the others are looked up.
+    joined = " CROSS JOIN ".join(f"{t} {n}" for t, n in zip(tables, names, strict=True))
+    texts = ", ".join(f"{name}.value" for name in names)
+    same = "".join(f" AND {name}.id = c0.id" for name in names[1:])
+    kinds = " AND ".join(f"{name}.kind = {STRING}" for name in names)
+    order = f" ORDER BY {texts}" if limit else ""
+    return f"SELECT c0.id, {texts} FROM {joined} WHERE {kinds}{same} AND {condition}{order} LIMIT ?"
 
 
 def _exact_lookups(
@@ -226,6 +251,8 @@ def _exact_lookups(
         lookups += found
     if not lookups:
         return None
+    # Nothing is filed under OTHER, so the selection of those, which is the last, can go.
+    lookups = [Lookup(lookup.selects[:-1], exact=True) for lookup in lookups]
     first = _narrowest(con, lookups)
     return [first, *(lookup for lookup in lookups if lookup is not first)]
 

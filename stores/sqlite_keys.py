@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import bson
 from bson import ObjectId
-from mongomock_ng.filtering import NOTHING, BsonComparable, filter_applies, iter_key_candidates
 
 Key = tuple[int, Any]
 
@@ -47,9 +48,17 @@ _MILLISECOND = timedelta(milliseconds=1)
 _INT64 = range(-(2**63), 2**63)
 
 
+@cache
+def _mongomock() -> ModuleType:
+    # Only where it is needed: it brings pymongo, which takes longer than most questions to a file.
+    from mongomock_ng import filtering
+
+    return filtering
+
+
 def key_of(value: Any) -> Key:
     """Return the key of one value; dates count as UTC when they name no time zone."""
-    if value is None or value is NOTHING:
+    if value is None:
         return NULL, 0
     if type(value) is str:  # the commonest, first
         return STRING, value
@@ -71,7 +80,7 @@ def key_of(value: Any) -> Key:
         return OBJECT, 0
     if isinstance(value, (list, tuple)):
         return ARRAY, 0
-    return OTHER, 0
+    return (NULL, 0) if value is _mongomock().NOTHING else (OTHER, 0)
 
 
 def value_of(key: Key) -> Any:
@@ -98,10 +107,11 @@ def values_at(field: str, doc: Mapping) -> list[Any]:
     This is what MongoDB's ``distinct`` collects.
     """
     values: list[Any] = []
-    for candidate in iter_key_candidates(field, doc):
+    filtering = _mongomock()
+    for candidate in filtering.iter_key_candidates(field, doc):
         if isinstance(candidate, (list, tuple)):
             values += candidate
-        elif candidate is not NOTHING:
+        elif candidate is not filtering.NOTHING:
             values.append(candidate)
     return values
 
@@ -109,7 +119,7 @@ def values_at(field: str, doc: Mapping) -> list[Any]:
 def index_keys(field: str, doc: Mapping) -> set[Key]:
     """Return the keys under which an index on ``field`` files a document."""
     keys: set[Key] = set()
-    for candidate in iter_key_candidates(field, doc):
+    for candidate in _mongomock().iter_key_candidates(field, doc):
         if isinstance(candidate, (list, tuple)):
             keys.add((ARRAY, 0))
             keys.update(_element_key(element) for element in candidate)
@@ -148,7 +158,7 @@ def identity(value: Any) -> Any:
 def sort_key(field: str, doc: Mapping, descending: bool) -> tuple[int, Any]:
     """Return what a document is sorted by: of an array, its least element, or its greatest."""
     keys: list[tuple[int, Any]] = []
-    for candidate in iter_key_candidates(field, doc):
+    for candidate in _mongomock().iter_key_candidates(field, doc):
         if isinstance(candidate, (list, tuple)):
             keys += [_order(element) for element in candidate] or [(EMPTY_ARRAY, 0)]
         else:
@@ -162,7 +172,7 @@ def _order(value: Any) -> tuple[int, Any]:
         return kind, content
     if kind == BYTES:  # MongoDB puts the shorter one first
         return kind, (len(content), content)
-    return kind or UNKNOWN, BsonComparable(value)
+    return kind or UNKNOWN, _mongomock().BsonComparable(value)
 
 
 class OneOf:
@@ -191,7 +201,8 @@ def matcher(criteria: Mapping) -> Callable[[Mapping], bool]:
     exact = typed(criteria)
     plain = _plain_equalities(criteria)
     if plain is None:
-        return lambda doc: filter_applies(exact, doc)
+        applies = _mongomock().filter_applies
+        return lambda doc: applies(exact, doc)
 
     def matches(doc: Mapping) -> bool:
         for path, keys in plain:
@@ -199,7 +210,7 @@ def matcher(criteria: Mapping) -> Callable[[Mapping], bool]:
             for name in path:
                 value = value.get(name) if isinstance(value, Mapping) else None
             if value is None or isinstance(value, (list, tuple, Mapping)):
-                return filter_applies(exact, doc)
+                return _mongomock().filter_applies(exact, doc)
             if key_of(value) not in keys:
                 return False
         return True

@@ -166,18 +166,24 @@ def submit(
 
 def take_in(store: Documents, messages: Console) -> None:
     """Make documents of what jobs have finished since; say what could not be taken in."""
-    from pymongo.errors import PyMongoError
-
+    from rocksalt.stores.reading import may_only_be_read
     from rocksalt.workflows.queues import holds_unharvested
 
     try:
         if not holds_unharvested(store):
             return
+        if may_only_be_read(store):
+            line = "results of finished jobs are not taken in: the store may only be read"
+            messages.print(line, soft_wrap=True)
+            return
         from rocksalt.stores.opening import job_store_of
         from rocksalt.workflows.harvest import harvest
 
         outcome = harvest(job_store_of(store))
-    except PyMongoError as error:  # a user who may only read sees what is there
+    except Exception as error:  # of pymongo, which nobody needs who reads a file
+        if not type(error).__module__.startswith("pymongo"):
+            raise
+        # A user who may only read sees what is there.
         from rocksalt.stores.mongo import explained_server_error
 
         reason = explained_server_error(error)

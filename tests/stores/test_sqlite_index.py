@@ -157,7 +157,7 @@ def test_sorts(new_stores, docs, sort, criteria, skip, limit):
 def test_sort_of_scalars_uses_the_index(new_stores, monkeypatch):
     docs = [{"a": value} for value in (3, None, "x", True, 2.5, ObjectId(), datetime(2026, 1, 1))]
     reference, with_indexes, _ = new_stores([*docs, {}])
-    monkeypatch.setattr("rocksalt.stores.sqlite.sort_key", None)
+    monkeypatch.setattr("rocksalt.stores.sqlite_documents.sort_key", None)
     for direction in (1, -1):
         assert found(with_indexes, sort={"a": direction}) == found(reference, sort={"a": direction})
 
