@@ -25,10 +25,11 @@ from ase.units import kJ, mol
 from rocksalt.stores.opening import open_store
 from rocksalt.stores.records import calculation_record, load_summaries, save_many
 from rocksalt.workflows.campaign import Campaign
-from rocksalt.workflows.derive import Results, mixing
+from rocksalt.workflows.derive_rock_salt import mixing
 from rocksalt.workflows.engines import engine_names
 from rocksalt.workflows.executor import compute
 from rocksalt.workflows.plan import Plan, cation_calculations, pair_calculations
+from rocksalt.workflows.results import Results
 from rocksalt.workflows.run import missing_calculations
 from rocksalt.workflows.threads import limit_threads
 

@@ -32,6 +32,12 @@ ONE_ARRANGEMENT_ERROR = 0.8
 SEVERAL_ARRANGEMENTS_ERROR = 0.3
 """The same from the mean of several, where their spread is no larger."""
 
+QUASI_RANDOM_ERROR = 0.2
+"""The same from a quasi-random cell of 8 or 16 cations."""
+
+DISTORTION_ERROR = 0.3
+"""Standard uncertainty of dHmix over what the end members gain by leaving the rock-salt structure."""
+
 LIKELY = 0.84
 """Probability from which a statement counts: that of a normal quantity to lie above its mean less one
 standard deviation."""
@@ -147,8 +153,7 @@ def random_alloy_value(
     value, spread, uncertainty
         The quasi-random value, or else the mean weighted by multiplicity; the weighted standard
         deviation of the enumerated arrangements around it; and the standard uncertainty of the
-        value as that of a random alloy. It is 0 for a quasi-random arrangement, whose pair
-        correlations are those of the random alloy.
+        value as that of a random alloy.
 
     Raises
     ------
@@ -162,21 +167,48 @@ def random_alloy_value(
     root of their number says little about the error, which is in proportion to dHmix itself. What
     covers 68 % of the differences from quasi-random cells (`benchmarks/arrangements.py`) is
     `ONE_ARRANGEMENT_ERROR` of |dHmix| for one arrangement and, for a mean of several, the larger of
-    their spread and `SEVERAL_ARRANGEMENTS_ERROR` of |dHmix|.
+    their spread and `SEVERAL_ARRANGEMENTS_ERROR` of |dHmix|. Quasi-random cells of one size differ
+    from those of twice the size by `QUASI_RANDOM_ERROR` of |dHmix| where both end members are
+    stable as rock salts; where they are not, see `distortion_uncertainty_ev_per_cation`.
     """
     if not enumerated and sqs is None:
         raise ValueError("no arrangement to average over")
     if not enumerated:
         assert sqs is not None
-        return sqs, 0.0, 0.0
+        return sqs, 0.0, QUASI_RANDOM_ERROR * abs(sqs)
     values = np.array([value for value, _ in enumerated])
     weights = np.array([float(multiplicity) for _, multiplicity in enumerated])
     best = float(np.average(values, weights=weights)) if sqs is None else sqs
     spread = math.sqrt(float(np.average((values - best) ** 2, weights=weights)))
     if sqs is not None:
-        return sqs, spread, 0.0
+        return sqs, spread, QUASI_RANDOM_ERROR * abs(sqs)
     share = ONE_ARRANGEMENT_ERROR if len(values) == 1 else SEVERAL_ARRANGEMENTS_ERROR
     return best, spread, max(spread, share * abs(best))
+
+
+def distortion_uncertainty_ev_per_cation(
+    fraction: float, dopant_gain_ev_per_formula: float, host_gain_ev_per_formula: float
+) -> float:
+    """Return the standard uncertainty of dHmix from end members that are unstable as rock salts.
+
+    An oxide that gains much by leaving Fm-3m has many minima, and which one a relaxation finds, of
+    the oxide and of its mixtures, depends on the cell: dHmix then differs from cell to cell by a
+    share of that gain.
+
+    Parameters
+    ----------
+    fraction
+        The dopant's share of the cations.
+    dopant_gain_ev_per_formula, host_gain_ev_per_formula
+        What each end member gains in a larger cell over the primitive one, 0 or positive.
+
+    Notes
+    -----
+    `DISTORTION_ERROR` of the gain, weighted with the shares, covers 68 % of the differences between
+    quasi-random cells of 8, 16 and 32 cations (`benchmarks/arrangements.py`).
+    """
+    gain = fraction * dopant_gain_ev_per_formula + (1 - fraction) * host_gain_ev_per_formula
+    return DISTORTION_ERROR * gain
 
 
 @dataclass(frozen=True)
@@ -221,9 +253,11 @@ def combine_engines(
     Notes
     -----
     The standard error of a mean over engines is their standard deviation over the root of their
-    number; that of the arrangements is added in squares. The uncertainty of the curve at x = 1/2 is
-    the largest of its points', carried there, and no less than the error measured for such a mean
-    (or for one engine), which the engines' common errors set.
+    number; the mean of the engines' own uncertainties, of the arrangements and the end members, is
+    added in squares. The uncertainty of the curve at x = 1/2 is the largest standard error carried
+    there, with the curve that the engines' own uncertainties would give if they were errors of one
+    sign, and no less than the error measured for such a mean (or for one engine), which the engines'
+    common errors set.
     """
     engines = [points for points in by_engine.values() if points]
     for point in (p for points in engines for p in points):
@@ -233,20 +267,21 @@ def combine_engines(
     common = set.intersection(*(set(table) for table in tables)) if tables else set()
     if not common:  # then each engine's points are all that there is
         common = {fraction for table in tables for fraction in table}
-    combined = []
-    arrangements = 0.0
-    for fraction in sorted(common):
-        members = [table[fraction] for table in tables if fraction in table]
-        values = [member.value for member in members]
-        within = float(np.mean([member.uncertainty for member in members]))
-        arrangements = max(arrangements, within / (4 * fraction * (1 - fraction)))
-        combined.append(
-            PointValue(
-                fraction, float(np.mean(values)), math.hypot(_standard_error(values), within)
-            )
-        )
+    fractions = sorted(common)
+    members = [[t[fraction] for t in tables if fraction in t] for fraction in fractions]
+    values = [float(np.mean([p.value for p in some])) for some in members]
+    between = [_standard_error([p.value for p in some]) for some in members]
+    within = [float(np.mean([p.uncertainty for p in some])) for some in members]
+    combined = [
+        PointValue(fraction, value, math.hypot(*errors))
+        for fraction, value, *errors in zip(fractions, values, between, within, strict=True)
+    ]
     # An error at x is one of 1 / (4x(1-x)) times its size at one half.
-    spread = max((p.uncertainty / (4 * p.fraction * (1 - p.fraction)) for p in combined), default=0)
+    of_engines = max(
+        (e / (4 * x * (1 - x)) for x, e in zip(fractions, between, strict=True)), default=0
+    )
+    own = fit_regular(fractions, within)[0].l0 / 4 if fractions else 0.0
+    spread = math.hypot(of_engines, own)
     floor = thresholds.one_engine_mixing_uncertainty_ev_per_cation
     if len(engines) > 1:
         floor = max(
@@ -255,7 +290,7 @@ def combine_engines(
         uncertainty = max(floor, spread)
     else:  # the engine's own error adds to that of the arrangements
         uncertainty = math.hypot(floor, spread)
-    tilt = _asymmetry_uncertainty(engines, math.hypot(floor, arrangements))
+    tilt = _asymmetry_uncertainty(engines, math.hypot(floor, own))
     return CombinedMixing(combined, uncertainty, tilt)
 
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
 import typer
-import typer.core
 
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.addresses import hide_password
@@ -28,22 +27,9 @@ from rocksalt.workflows import (
 )
 from rocksalt.workflows.command_parts import close_stores, interrupt, was_interrupted
 from rocksalt.workflows.threads import limit_threads
-
-
-class _Commands(typer.core.TyperGroup):
-    """The commands; what is said about a wrong usage shows no password."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Exception as error:  # click has several kinds of usage errors; all go on
-            if isinstance(getattr(error, "message", None), str):  # a usage error quotes arguments
-                error.message = hide_password(error.message)  # type: ignore[attr-defined]  # of click's own
-            raise
-
+from rocksalt.workflows.usage import is_usage_error, usage_line
 
 app = typer.Typer(
-    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -96,10 +82,18 @@ def main(arguments: list[str] | None = None) -> None:
     limit_threads()  # before numpy is imported: relaxations run one per core
     try:
         with _noted_interrupts():
-            app(arguments, standalone_mode=True)
+            code = app(arguments, prog_name="rocksalt", standalone_mode=False)
+        if code and was_interrupted():  # typer makes a code of a Ctrl-C
+            _stopped()
+        raise SystemExit(code or 0)
     except Exception as error:  # a user gets one line, not a traceback
         if was_interrupted() and not debug:
             _stopped()
+        if is_usage_error(error):
+            line = usage_line(error, arguments)
+            if line:
+                print(f"rocksalt: {line}", file=sys.stderr)
+            raise SystemExit(2) from None
         _hide_passwords(error)
         foreign = getattr(error, "title", None) == "JobflowSettings"  # quotes the configuration
         if debug and foreign:

@@ -48,9 +48,9 @@ CampaignArgument = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Camp
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console; results go to stdout, progress and messages to stderr."""
-    from rich.console import Console
+    from rocksalt.workflows.whole_console import WholeConsole
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
+    return WholeConsole(stderr=stderr)
 
 
 def say(to: Console, line: str) -> None:
@@ -135,9 +135,13 @@ def open_to_read(address: str | None) -> Documents:
 
 def _address(given: str | None, campaign: Campaign | None) -> str:
     from rocksalt.stores.addresses import store_address
-    from rocksalt.workflows.settings import load_settings
 
-    return store_address(given, campaign.store if campaign else None, load_settings().store)
+    wanted = given or (campaign.store if campaign else None)
+    if wanted:
+        return store_address(wanted, None, None)
+    from rocksalt.workflows.settings import load_settings  # slow to import
+
+    return store_address(None, None, load_settings().store)
 
 
 def close_stores() -> None:

@@ -27,6 +27,7 @@ from rocksalt.workflows.figure_style import (
     styled,
 )
 from rocksalt.workflows.formulas import formula_text
+from rocksalt.workflows.phase_tables import lowest_arrangements
 
 _SMALL_EV = 0.15
 """The axis of oxygen retention reaches at least this far: less is within the engines' error."""
@@ -117,16 +118,8 @@ def _series_style(dopant: str | None, order: Sequence[str]) -> tuple[str, str, s
     return ENGINE_COLOURS[place % len(ENGINE_COLOURS)], marker, "white"
 
 
-def lowest_points(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
-    """Return the lowest arrangement of each composition of a series, most lithium first."""
-    found: dict[int, SeriesPoint] = {}
-    for point in sorted(points, key=lambda p: (p.energy_ev_per_atom, p.key)):
-        found.setdefault(point.n, point)
-    return [found[n] for n in sorted(found)]
-
-
 def _others(points: Sequence[SeriesPoint]) -> list[SeriesPoint]:
-    lowest = {point.key for point in lowest_points(points)}
+    lowest = {point.key for point in lowest_arrangements(points)}
     return [point for point in points if point.key not in lowest]
 
 
@@ -139,7 +132,7 @@ def _series_line(
     bold: dict[str, Any] = {"marker": marker, "mfc": face, "markersize": 5.5, "zorder": 4}
     for kind, points, style in (
         ("others", _others(document.points), faint),
-        ("lowest", lowest_points(document.points), bold),
+        ("lowest", lowest_arrangements(document.points), bold),
     ):
         known = [(p.lithium_per_oxygen, y) for p in points if (y := value(p)) is not None]
         if known:

@@ -25,12 +25,11 @@ from rocksalt.workflows.campaign import Campaign, campaign_from_dict
 from rocksalt.workflows.derive import (
     candidate,
     failures,
-    formation_energy,
     hulls_of,
     layered_docs,
-    mixing,
     rank,
 )
+from rocksalt.workflows.derive_rock_salt import formation_energy, mixing
 from rocksalt.workflows.electronic_structure import electronic_structure_docs
 from rocksalt.workflows.plan import make_plan
 from rocksalt.workflows.plan_stages import chemical_systems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,10 +20,9 @@ from rocksalt.workflows.submit_command import take_in
 if TYPE_CHECKING:
     from jobflow import JobStore
 
-    from rocksalt.stores.documents import RankingDoc
-    from rocksalt.stores.electronic_documents import ElectronicStructureDoc
     from rocksalt.stores.triage_documents import TriageDoc
     from rocksalt.workflows.campaign import Campaign
+    from rocksalt.workflows.derive import Derived
 
 
 def results(
@@ -43,7 +41,7 @@ def results(
     take_in(job_store, console(stderr=True))
     campaign, derived = stored_results(job_store, only_campaign(job_store, name))
     triage = triage_in(job_store, campaign)
-    print_ranking(campaign, derived.ranking, output, triage, derived.electronic, reasons=reasons)
+    print_ranking(campaign, derived, output, triage, reasons=reasons)
 
 
 def triage_in(store: JobStore, campaign: Campaign) -> TriageDoc | None:
@@ -57,26 +55,35 @@ def triage_in(store: JobStore, campaign: Campaign) -> TriageDoc | None:
 
 def print_ranking(
     campaign: Campaign,
-    ranking: RankingDoc,
+    derived: Derived,
     output: OutputFormat,
     triage: TriageDoc | None,
-    electronic: Sequence[ElectronicStructureDoc],
     *,
     reasons: bool = False,
 ) -> None:
-    """Print a ranking, and under a table what a triage decided."""
+    """Print a ranking, and under a table what other stages and a triage found."""
     from rocksalt.workflows import tables
 
+    ranking, series, vacancies = derived.ranking, derived.series, derived.vacancies
     if output is OutputFormat.json:
-        print(tables.ranking_json(ranking, triage, electronic))
+        print(tables.ranking_json(ranking, triage, derived.electronic, series, vacancies))
     elif output is OutputFormat.csv:
-        print(tables.ranking_csv(ranking), end="")
+        print(tables.ranking_csv(ranking, series), end="")
     else:
+        from rocksalt.workflows import phase_tables
+
+        out = console()
         table = tables.ranking_table if campaign.fractions else tables.formation_table
-        console().print(table(ranking, reasons=reasons))
+        out.print(table(ranking, reasons=reasons))
         if triage is not None:
-            console().print(tables.triage_table(triage))
-        if electronic:
+            out.print(tables.triage_table(triage))
+        for part in (
+            *phase_tables.hull_table(ranking),
+            *phase_tables.series_tables(ranking, series),
+            *phase_tables.vacancy_tables(ranking, vacancies),
+        ):
+            out.print(part)
+        if derived.electronic:
             from rocksalt.workflows.electronic_table import electronic_table
 
-            console().print(electronic_table(electronic))
+            out.print(electronic_table(derived.electronic))

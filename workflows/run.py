@@ -66,6 +66,8 @@ class Outcome:
         Who went to the engine that decides, in a campaign with a triage.
     electronic
         Electronic structures, in a campaign with that stage.
+    derived
+        All that follows from the calculations, `ranking` and `electronic` among it.
     """
 
     n_planned: int = 0
@@ -80,6 +82,7 @@ class Outcome:
     remarks: list[str] = field(default_factory=list)
     triage: TriageDoc | None = None
     electronic: list[ElectronicStructureDoc] = field(default_factory=list)
+    derived: Derived | None = None
 
 
 def check_engines(campaign: Campaign) -> None:
@@ -222,6 +225,7 @@ def run_campaign(
         outcome.triage = conclude(store, document, derived)
     outcome.ranking = derived.ranking
     outcome.electronic = derived.electronic
+    outcome.derived = derived
     outcome.failed = [(f["what"], f["why"]) for f in derived.failed]
     return outcome
 

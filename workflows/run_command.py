@@ -96,8 +96,8 @@ def run(
     did = "replayed" if record else "done now"
     again = as_typed("run", campaign_file, store=store, calculator=calculator, workers=workers)
     _print_outcome(messages, campaign, outcome, did, again)
-    assert outcome.ranking is not None
-    print_ranking(campaign, outcome.ranking, output, outcome.triage, outcome.electronic)
+    assert outcome.derived is not None
+    print_ranking(campaign, outcome.derived, output, outcome.triage)
     if outcome.interrupted:
         raise typer.Exit(130)
     if outcome.failed or outcome.lacking:

@@ -15,7 +15,9 @@ from rich.text import Text
 
 from rocksalt.stores.documents import CandidateDoc, RankingDoc
 from rocksalt.stores.electronic_documents import ElectronicStructureDoc
+from rocksalt.stores.phase_documents import SeriesDoc, VacancyDoc
 from rocksalt.stores.triage_documents import TriageDoc
+from rocksalt.workflows.phase_tables import lowest_arrangements
 
 MARKS = {"mixes": "✓", "separates": "✗", "undecided": "?", None: "–"}
 MANY_HOSTS = 3
@@ -58,12 +60,19 @@ _CSV_COLUMNS = (
     "above_hull_ev_per_atom",
     "oxygen_retention_ev",
 )
+_CSV_SERIES_COLUMNS = (
+    "series_lithium_per_oxygen",
+    "series_above_hull_ev_per_atom",
+    "series_volume_change_percent",
+)
 
 
 def ranking_json(
     ranking: RankingDoc,
     triage: TriageDoc | None = None,
     electronic: Sequence[ElectronicStructureDoc] = (),
+    series: Sequence[SeriesDoc] = (),
+    vacancies: Sequence[VacancyDoc] = (),
 ) -> str:
     """Return the ranking as one JSON object; numbers by engine, null for what was not computed.
 
@@ -73,8 +82,15 @@ def ranking_json(
         Of a campaign that has one: who went to the engine that decides, under the key 'triage'.
     electronic
         Of a campaign with that stage, under the key 'electronic_structure'.
+    series, vacancies
+        Likewise under 'lithium_deficient_series' and 'oxygen_vacancies'.
     """
     dumped = ranking.model_dump(mode="json")
+    stages = {
+        "lithium_deficient_series": series,
+        "oxygen_vacancies": vacancies,
+        "electronic_structure": electronic,
+    }
     return json.dumps(
         {
             "campaign": dumped["campaign"],
@@ -85,20 +101,28 @@ def ranking_json(
             "rules": dumped["rules"],
             "candidates": [{k: c[k] for k in _CONTRACT} for c in dumped["candidates"]],
             **({"triage": triage.model_dump(mode="json")} if triage else {}),
-            **(
-                {"electronic_structure": [d.model_dump(mode="json") for d in electronic]}
-                if electronic
-                else {}
-            ),
+            **{
+                name: [document.model_dump(mode="json") for document in documents]
+                for name, documents in stages.items()
+                if documents
+            },
         },
         indent=2,
         ensure_ascii=False,
     )
 
 
-def ranking_csv(ranking: RankingDoc) -> str:
-    """Return one row per dopant, host and engine; means over engines have engine 'mean'."""
+def ranking_csv(ranking: RankingDoc, series: Sequence[SeriesDoc] = ()) -> str:
+    """Return one row per dopant, host and engine; means over engines have engine 'mean'.
+
+    Parameters
+    ----------
+    series
+        Of a campaign with that stage: columns of the cell with the dopant that is poorest in lithium.
+    """
     rows = []
+    poorest = {(s.dopant, s.engine): _poorest_in_lithium(s) for s in series}
+    columns = (*_CSV_COLUMNS, *(_CSV_SERIES_COLUMNS if series else ()))
     for candidate in ranking.candidates:
         for host, pair in candidate.hosts.items():
             for engine, mixing in {**candidate.mixing[host], "mean": pair}.items():
@@ -106,7 +130,7 @@ def ranking_csv(ranking: RankingDoc) -> str:
                 above = candidate.above_hull_ev_per_atom.get(host) or {}
                 formation = candidate.rock_salt_formation_energy_ev_per_formula.get(engine, {})
                 for point in mixing["enthalpy_ev_per_cation"] or [{}]:
-                    values = (
+                    values: tuple[Any, ...] = (
                         candidate.rank,
                         candidate.dopant,
                         candidate.verdict,
@@ -125,8 +149,19 @@ def ranking_csv(ranking: RankingDoc) -> str:
                         above.get("value", {}).get(engine),
                         candidate.oxygen_retention_ev.get(engine),
                     )
-                    rows.append(dict(zip(_CSV_COLUMNS, values, strict=True)))
-    return rows_csv(rows, _CSV_COLUMNS)
+                    if series:
+                        values += poorest.get((candidate.dopant, engine), (None, None, None))
+                    rows.append(dict(zip(columns, values, strict=True)))
+    return rows_csv(rows, columns)
+
+
+def _poorest_in_lithium(series: SeriesDoc) -> tuple[float | None, ...]:
+    """Return what `_CSV_SERIES_COLUMNS` say of the lowest arrangement with the least lithium."""
+    points = lowest_arrangements(series.points)
+    if not points:
+        return (None, None, None)
+    last = points[-1]
+    return (last.lithium_per_oxygen, last.e_above_hull_ev_per_atom, last.volume_change_percent)
 
 
 def _uncertainty_at(point: Mapping[str, Any], at_half: float | None) -> float | None:
@@ -293,7 +328,7 @@ def _mean_formation(candidate: CandidateDoc) -> str:
 def _mixing_number(candidate: CandidateDoc) -> str:
     if candidate.score_ev_per_cation is None:
         return "–"
-    text = f"{1000 * candidate.score_ev_per_cation:.0f}"
+    text = str(round(1000 * candidate.score_ev_per_cation))  # no sign before a zero
     if candidate.uncertainty_ev is not None:
         text += f" ± {1000 * candidate.uncertainty_ev:.0f}"
     return text
@@ -386,11 +421,17 @@ def triage_table(triage: TriageDoc) -> RenderableType:
 
 
 def rows_table(rows: Iterable[Mapping[str, Any]], properties: Iterable[str]) -> Table:
-    """Return rows of a query as a table; long values are cut."""
+    """Return rows of a query as a table."""
     names = list(properties)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    rows = list(rows)
+    table = plain_table()
     for name in names:
-        table.add_column(name.replace("_per_", "\n_per_"), overflow="ellipsis", max_width=36)
+        number = all(isinstance(row[name], int | float | None) for row in rows)
+        table.add_column(
+            name.replace("_per_", "\n_per_"),
+            justify="right" if number else "left",
+            no_wrap=number,
+        )
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in names))
     return table
@@ -403,4 +444,4 @@ def _cell(value: Any) -> str:
         return f"{value:.5g}"
     if isinstance(value, list | dict):
         return json.dumps(value)
-    return str(value)
+    return " ".join(str(value).split())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rocksalt.screening.mixing import KB_EV_PER_K, SubregularSolution
+from rocksalt.screening.mixing import KB_EV_PER_K, SubregularSolution, fit_regular
 from rocksalt.screening.verdicts import (
     VERDICT_ORDER,
     CombinedMixing,
@@ -17,6 +17,7 @@ from rocksalt.screening.verdicts import (
     assess_formation,
     assess_mixing,
     combine_engines,
+    distortion_uncertainty_ev_per_cation,
     overall_verdict,
     random_alloy_value,
     rules_in_words,
@@ -65,11 +66,18 @@ def test_random_alloy_is_the_quasi_random_cell():
     value, spread, error = random_alloy_value([(0.1, 1), (0.3, 3)], 0.2)
     assert value == 0.2
     assert spread == pytest.approx(0.1)
-    assert error == 0
+    assert error == pytest.approx(0.2 * 0.2)
 
 
 def test_random_alloy_of_one_quasi_random_cell():
-    assert random_alloy_value([], 0.2) == (0.2, 0.0, 0.0)
+    assert random_alloy_value([], -0.2) == pytest.approx((-0.2, 0.0, 0.2 * 0.2))
+
+
+def test_end_members_that_are_no_stable_rock_salts_make_mixing_unsure():
+    unsure = distortion_uncertainty_ev_per_cation
+    assert unsure(0.25, 0.8, 0.0) == pytest.approx(0.3 * 0.2)
+    assert unsure(0.25, 0.0, 0.8) == pytest.approx(0.3 * 0.6)
+    assert unsure(0.5, 0.0, 0.0) == 0
 
 
 def test_random_alloy_of_nothing():
@@ -174,9 +182,24 @@ def test_asymmetry_of_one_engine_by_propagation():
     assert combined.asymmetry_uncertainty_ev == pytest.approx(expected)
 
 
+def test_an_error_of_an_end_member_moves_the_whole_curve():
+    """It is an error in proportion to x at each point, of one sign."""
+    error = 0.4
+    points = [PointValue(x, 0.1, error * x) for x in (0.25, 0.5, 0.75)]
+    moved, _ = fit_regular([0.25, 0.5, 0.75], [0.1 + error * x for x in (0.25, 0.5, 0.75)])
+    plain, _ = fit_regular([0.25, 0.5, 0.75], [0.1] * 3)
+    expected = math.hypot(ONE_ENGINE, float(moved.enthalpy(0.5) - plain.enthalpy(0.5)))
+    assert combine(a=points).uncertainty_ev_per_cation == pytest.approx(expected)
+    assert float(moved.enthalpy(0.5) - plain.enthalpy(0.5)) == pytest.approx(
+        error * 0.3125 / 0.1328125 / 4
+    )
+
+
 def test_arrangements_add_to_the_uncertainty_of_the_asymmetry():
     points = [PointValue(p.fraction, p.value, 0.03) for p in curve(0.2, 0.1)]
-    expected = math.sqrt(2) * 4 * math.hypot(ONE_ENGINE, 0.03 / 0.75)
+    # The least-squares curve through 0.03 at 1/4, 1/2 and 3/4, at 1/2.
+    half = 0.03 * (3 / 16 + 1 / 4 + 3 / 16) / (2 * (3 / 16) ** 2 + (1 / 4) ** 2) / 4
+    expected = math.sqrt(2) * 4 * math.hypot(ONE_ENGINE, half)
     assert combine(a=points).asymmetry_uncertainty_ev == pytest.approx(expected)
 
 

@@ -505,16 +505,20 @@ def asked(tmp_path_factory, campaign_of, finished_file):
     file.write_text("name: small\ndopants: [Mg]\nhosts: [Mn]\nengines: [mock]\n")
     with pytest.MonkeyPatch.context() as patched:
         from rocksalt.stores.sqlite import SQLiteStore
+        from rocksalt.stores.sqlite_documents import SQLiteDocuments
 
-        for name in ("query", "count", "remove_docs"):
-            plain = getattr(SQLiteStore, name)
+        for owner, name in [
+            *((SQLiteDocuments, name) for name in ("query", "count", "texts")),
+            (SQLiteStore, "remove_docs"),
+        ]:
+            plain = getattr(owner, name)
 
             def noted(self, criteria=None, *rest, _plain=plain, **options):
                 if self.collection_name == "docs" and criteria:  # to export all reads all
                     filters.append(criteria)
                 return _plain(self, criteria, *rest, **options)
 
-            patched.setattr(SQLiteStore, name, noted)
+            patched.setattr(owner, name, noted)
         patched.chdir(folder)
         settings = ["--store", "r.sqlite"]
         for arguments in [

@@ -224,6 +224,18 @@ def results(cluster, open_store):
 
 
 @pytest.fixture
+def terminal(monkeypatch):
+    """Return a function that makes stdout a terminal of so many columns, which knows no colours."""
+
+    def make(columns=80):
+        for name, value in {"TERM": "dumb", "COLUMNS": columns, "LINES": 40}.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    return make
+
+
+@pytest.fixture
 def each_at_once(monkeypatch):
     """Let every result be stored by itself, however quick."""
     from rocksalt.workflows import shared_work

@@ -120,7 +120,8 @@ def test_identity_is_the_content_not_the_place(cli, experiment, open_store):
     assert store.docs_store.count({"metadata.kind": "experiment"}) == 2
 
 
-def test_table_and_csv_have_units(cli, experiment):
+def test_table_and_csv_have_units(cli, experiment, terminal):
+    terminal()
     path = experiment()
     table = cli("analyze", path.name)
     assert "initial coulombic" in table.out

@@ -337,14 +337,56 @@ def test_a_server_without_a_database_and_no_password_shown(cli, campaign_file, a
     assert "secret" not in answer.err + answer.out
 
 
+WRONG_USAGE = {
+    "wibble": "no such command 'wibble' (rocksalt --help)",
+    "statsu": "no such command 'statsu': did you mean 'status'? (rocksalt --help)",
+    "--wibble": "no such option --wibble (rocksalt --help)",
+    "query --stor x": "no such option --stor: did you mean --store? (rocksalt query --help)",
+    "query --stor=x": "no such option --stor: did you mean --store? (rocksalt query --help)",
+    "results --wibble": "no such option --wibble (rocksalt results --help)",
+    "results --debug -x": "no such option -x (rocksalt results --help)",
+    "query --store": "option '--store' requires an argument (rocksalt query --help)",
+    "run": "missing argument 'CAMPAIGN' (rocksalt run --help)",
+    "submit c.yaml": "missing option '--manager' (rocksalt submit --help)",
+}
+
+
+@pytest.mark.parametrize("typed", WRONG_USAGE)
+def test_wrong_usage_is_one_line_with_the_remedy(cli, typed):
+    answer = cli(*typed.split())
+    one_line(answer)
+    assert answer.err == f"rocksalt: {WRONG_USAGE[typed]}\n"
+    assert answer.out == ""
+
+
 @pytest.mark.parametrize(
-    "arguments", [["wibble"], ["run"], ["run", "c.yaml", "--workers", "0"], ["results", "--wibble"]]
+    ("typed", "fragments"),  # the words between are those of the parser's version
+    [
+        ("run c.yaml --workers 0", ["invalid value for '--workers'", "(rocksalt run --help)"]),
+        ("query --limit a", ["invalid value for '--limit'", "valid integer"]),
+        ("results --format xml", ["'xml' is not one of 'table', 'json', 'csv'"]),
+        ("results a b", ["unexpected extra argument", "(b)", "(rocksalt results --help)"]),
+        ("run c --sto mongodb://u:secret@h/d", ["no such option --sto: did you mean --store?"]),
+        ("results a mongodb://u:secret@h/d", ["unexpected extra argument", "mongodb://u:***@h/d"]),
+        ("mongodb://u:secret@h/d", ["no such command 'mongodb://u:***@h/d'"]),
+        ("--mongodb://u:secret@h/d status", ["no such option", "u:***@h/d", "(rocksalt --help)"]),
+        ("query --limit mongodb://u:secret@h/d", ["invalid value for '--limit'"]),
+    ],
 )
-def test_wrong_usage(cli, arguments):
-    answer = cli(*arguments)
-    assert answer.code == 2
-    assert "Traceback" not in answer.err
-    assert "Error" in answer.err
+def test_a_wrong_value_is_one_line_and_shows_no_password(cli, typed, fragments):
+    answer = cli(*typed.split())
+    one_line(answer, *fragments)
+    assert "secret" not in answer.err + answer.out
+
+
+def test_help_is_no_error(cli):
+    for arguments in (["--help"], ["-h"], ["query", "--help"]):
+        answer = cli(*arguments)
+        assert (answer.code, answer.err) == (0, "")
+        assert f"Usage: rocksalt {'query ' if 'query' in arguments else ''}[OPTIONS]" in answer.out
+    alone = cli()
+    assert (alone.code, alone.err) == (2, "")
+    assert alone.out.rstrip() == cli("--help").out.rstrip()
 
 
 @pytest.mark.parametrize(
@@ -408,15 +450,16 @@ def test_check_finds_a_store_that_run_would_refuse(cli, campaign_file, store, sa
     assert cli("run", campaign_file(), "--store", store).code == 2
 
 
-def test_an_interrupt_that_compiled_code_turns_into_an_error_is_one(
-    cli, campaign_file, monkeypatch
+@pytest.mark.parametrize("turned_into", [KeyboardInterrupt(), ImportError("failed")])
+def test_an_interrupt_is_one_even_where_compiled_code_turns_it_into_an_error(
+    cli, campaign_file, monkeypatch, turned_into
 ):
     def hiding(*_, **__):
         try:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
         except KeyboardInterrupt:
-            raise ImportError("initialization failed") from None
+            raise turned_into from None
 
     monkeypatch.setattr("rocksalt.workflows.preflight.preflight", hiding)
     campaign = campaign_file()

@@ -69,7 +69,8 @@ def test_init_makes_a_valid_file_of_any_name(cli, tmp_path, name):
     assert load_campaign(file).dopants == ["Mg", "Ti", "Zn"]
 
 
-def test_run_says_what_it_did_and_prints_the_ranking(cli, campaign_file):
+def test_run_says_what_it_did_and_prints_the_ranking(cli, campaign_file, terminal):
+    terminal()
     answer = cli("run", campaign_file().name)
     assert answer.code == 0
     assert "24 calculations, 0 in the store, 24 to do" in answer.err
@@ -188,7 +189,7 @@ def half_done(cli, campaign_file, campaign_of, open_store, tmp_path, each_at_onc
     return cli
 
 
-def test_what_was_not_computed_is_null_never_zero(half_done):
+def test_what_was_not_computed_is_null_never_zero(half_done, terminal):
     result = json.loads(half_done("results", "--format", "json").out)
     assert result["counts"]["missing"] == 6
     for candidate in result["candidates"]:
@@ -198,6 +199,7 @@ def test_what_was_not_computed_is_null_never_zero(half_done):
             assert mixing[name] is None
         assert candidate["uncertainty_ev"] is None
         assert candidate["verdict"] == "undecided"
+    terminal()
     table = " ".join(narrow(half_done("results").out).split())
     assert half_done("report", "-o", "half.html").code == 0
     page = Path("half.html").read_text(encoding="utf-8")
@@ -240,7 +242,8 @@ def test_results_as_csv(finished):
 @pytest.mark.parametrize(
     "hosts", [["Mn"], ["Mn", "Ni", "Co"], ["Mn", "Ni", "Co", "Fe", "Cr", "Cu", "Zn", "Ca"]]
 )
-def test_tables_fit_80_columns(cli, campaign_file, hosts):
+def test_tables_fit_80_columns(cli, campaign_file, terminal, hosts):
+    terminal()
     file = campaign_file(hosts=hosts, dopants=["Mg", "Ti", "Lu"], fractions=[0.5])
     answer = cli("run", file.name)
     assert answer.code == 0

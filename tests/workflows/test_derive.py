@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import hypot
+
 import pytest
 
 from rocksalt.stores.documents import CandidateDoc
 from rocksalt.stores.records import Summary
-from rocksalt.workflows.derive import derive, formation_energy, mixing, rank
+from rocksalt.workflows.derive import derive, rank
+from rocksalt.workflows.derive_rock_salt import formation_energy, mixing
 from rocksalt.workflows.results import Results
 
 
@@ -135,12 +138,13 @@ def test_mixing_enthalpies(campaign_of):
     assert first.fraction == 0.25
     assert first.value == pytest.approx((3 * 0.04 + 0.08) / 4)
     assert first.spread == pytest.approx((3 / 4 * 0.01**2 + 1 / 4 * 0.03**2) ** 0.5)
-    assert first.uncertainty == first.spread  # above 0.3 of the mean
+    # The spread is above 0.3 of the mean; MnO gains 0.2 eV by a distortion.
+    assert first.uncertainty == pytest.approx(hypot(first.spread, 0.3 * 0.75 * 0.2))
     assert first.lowest == pytest.approx(0.04)
     assert first.sqs is None
     assert second.value == pytest.approx(0.06)  # the quasi-random arrangement
     assert second.sqs == pytest.approx(0.06)
-    assert second.uncertainty == 0
+    assert second.uncertainty == pytest.approx(hypot(0.2 * 0.06, 0.3 * 0.5 * 0.2))
     assert [a.kind for a in second.arrangements] == ["enumerated", "sqs"]
     assert len(document.calculation_keys) == 2 + 4
     assert document.missing == []
@@ -162,15 +166,18 @@ def test_the_order_of_an_end_member_makes_mixing_less_sure(campaign_of):
         return [p.uncertainty for p in mixing(campaign, results, "mock", dopant, host).points]
 
     of_arrangements = uncertainties()
-    assert of_arrangements[1] == 0 < of_arrangements[0]
+    # 0.2 of 2 (-6.27) + (12.0 + 13.182) / 2
+    assert of_arrangements[1] == pytest.approx(0.2 * 0.051)
+    assert of_arrangements[1] < of_arrangements[0]
     magnesium.method = {"energies_ev_per_atom": {"ferromagnetic": -6.0}}
     assert uncertainties() == of_arrangements
     orders = {"ferromagnetic": -6.459, "antiferromagnetic": -6.591}
     nickel.method = {"energies_ev_per_atom": orders}
     quarter, half = uncertainties()
-    assert half == pytest.approx(0.0381, abs=1e-4)
+    of_order = 0.264 / 4 / 3**0.5
     # In proportion to the share of NiO, and that of the arrangements is added in squares.
-    assert quarter**2 == pytest.approx((1.5 * half) ** 2 + of_arrangements[0] ** 2)
+    assert half == pytest.approx(hypot(of_order, of_arrangements[1]))
+    assert quarter == pytest.approx(hypot(1.5 * of_order, of_arrangements[0]))
     assert uncertainties("Ni", "Mg", [0.5]) == [half]
 
 
@@ -309,8 +316,10 @@ def test_engines_are_averaged_with_their_disagreement(campaign_of):
     (one,) = ranking.candidates
     (point,) = one.hosts["Mn"]["enthalpy_ev_per_cation"]
     assert point["value"] == pytest.approx(0.06)
-    assert point["uncertainty"] == pytest.approx(0.05)  # of the mean: 0.05 sqrt(2) / sqrt(2)
-    assert one.uncertainty_ev == pytest.approx(0.05)
+    # That of the mean is 0.05 sqrt(2) / sqrt(2), beside that of each engine's own point.
+    own = [hypot(0.2 * value, 0.3 * 0.5 * 0.2) for value in (0.01, 0.11)]
+    assert point["uncertainty"] == pytest.approx(hypot(0.05, sum(own) / 2))
+    assert one.uncertainty_ev == pytest.approx(hypot(0.05, sum(own) / 2))
     each = [one.mixing["Mn"][e]["enthalpy_ev_per_cation"][0]["value"] for e in campaign.engines]
     assert each == pytest.approx([0.01, 0.11])
 

@@ -18,7 +18,7 @@ from rocksalt.screening.phases import left_out
 from rocksalt.screening.scales import MP2020, EnergyScale
 from rocksalt.stores.documents import CandidateDoc
 from rocksalt.stores.records import Summary
-from rocksalt.workflows.derive import derive, mixing, rank
+from rocksalt.workflows.derive import derive, rank
 from rocksalt.workflows.derive_phases import (
     MEASURED,
     hull_entry,
@@ -27,6 +27,7 @@ from rocksalt.workflows.derive_phases import (
     series_docs,
     vacancy_docs,
 )
+from rocksalt.workflows.derive_rock_salt import mixing
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.entries import AS_GIVEN
 from rocksalt.workflows.results import Results

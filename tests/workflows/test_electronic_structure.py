@@ -298,7 +298,8 @@ def test_the_example_can_be_tried_out_with_the_mock_engine(cli):
 # What is shown ----------------------------------------------------------------------------------
 
 
-def test_the_command_line_shows_and_draws_it(cli, finished):
+def test_the_command_line_shows_and_draws_it(cli, finished, terminal):
+    terminal()
     _, outcome, path = finished
     point = outcome.electronic[0].points[0]
     shown = cli("results", "--store", path)

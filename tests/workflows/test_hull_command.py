@@ -131,7 +131,8 @@ def test_csv(hull):
     assert answer.err == "left out: bad: it has no composition\n"
 
 
-def test_table(hull):
+def test_table(hull, terminal):
+    terminal()
     answer = hull([*SYSTEM, record("bad", None, {"Mn": 1})])
     assert answer.code == 0
     lines = [line.split() for line in narrow(answer.out).splitlines()]
@@ -146,7 +147,8 @@ def test_table(hull):
     assert answer.err == "left out: bad: it has no energy\n"
 
 
-def test_long_names_and_many_entries_fit_80_columns(hull):
+def test_long_names_and_many_entries_fit_80_columns(hull, terminal):
+    terminal()
     odd = {"Li": 1.2, "Mn": 0.54, "O": 2, "Ni": 0.13, "Co": 0.13}
     more = [record(e, -1.0, {e: 1}) for e in ("Ni", "Co")]
     many = [record(f"{'long-name-' * 9}{i}[red]", -0.01 * i, odd) for i in range(300)]
@@ -159,7 +161,7 @@ def test_long_names_and_many_entries_fit_80_columns(hull):
     assert "left out: 20 more: --format json lists all" in answer.err
 
 
-def test_the_materials_projects_mn_o(cli):
+def test_the_materials_projects_mn_o(cli, terminal):
     if not DATA.exists():
         pytest.skip("the Materials Project's Mn-O entries are not here")
     result = json_of(cli("hull", DATA, "--format", "json"))
@@ -170,6 +172,7 @@ def test_the_materials_projects_mn_o(cli):
     assert stable == ["Mn", "Mn2O3", "Mn3O4", "MnO", "MnO2", "O2"]
     phases = [[p["formula"] for p in w["phases"]] for w in result["oxygen_windows"]]
     assert phases == [["Mn"], ["MnO"], ["Mn3O4"], ["Mn2O3"], ["MnO2"]]
+    terminal()
     narrow(cli("hull", DATA).out)
 
 

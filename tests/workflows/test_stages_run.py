@@ -17,8 +17,10 @@ from rocksalt.stores.records import load_document, load_ranking
 from rocksalt.workflows import calculate as calculate_module
 from rocksalt.workflows import derive_phases, makers, plan_stages
 from rocksalt.workflows.calculate import calculate
+from rocksalt.workflows.command_parts import OutputFormat
 from rocksalt.workflows.makers import ScreenMaker
 from rocksalt.workflows.plan import make_plan
+from rocksalt.workflows.results_command import print_ranking
 from rocksalt.workflows.run import run_campaign
 from rocksalt.workflows.stages import STAGES
 from rocksalt.workflows.stored import stored_results
@@ -181,6 +183,38 @@ def test_what_is_stored_is_what_the_run_gave(staged, whole):
         assert stored == s.model_dump(mode="json")
     for v in derived.vacancies:
         assert load_document(store, f"vacancy-small-mock-{v.cell}") == v.model_dump(mode="json")
+
+
+def test_what_is_printed_is_of_every_stage(staged, whole, capsys, terminal):
+    outcome, store = whole
+    terminal()
+    print_ranking(staged(), outcome.derived, OutputFormat.table, None)
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines()) <= 80
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    (one,) = outcome.ranking.candidates
+    row = next(line for line in lines if line.startswith("Ti MnO 0.5 "))
+    above = one.above_hull_ev_per_atom["Mn"]["value"]["mock"]
+    assert float(row.split()[3]) == pytest.approx(1000 * above, abs=0.5)
+    assert f"Ti {one.oxygen_retention_ev['mock']:+.2f}" in lines
+    for document in outcome.derived.series:
+        for point in document.points:
+            who = f"{document.dopant or '–'} {point.formula} {point.lithium_per_oxygen:.3f} "
+            assert any(line.startswith(who) for line in lines)
+    for document in outcome.derived.vacancies:
+        if document.dopant is None:
+            said = f"{document.cell} mock {document.lowest_formation_energy_ev:.2f} "
+            assert any(line.startswith(said) for line in lines)
+    assert "mock: shares of O 2p and Mn d" in text
+    print_ranking(staged(), stored_results(store, "small")[1], OutputFormat.table, None)
+    assert capsys.readouterr().out == text
+    print_ranking(staged(), outcome.derived, OutputFormat.json, None)
+    printed = json.loads(capsys.readouterr().out)
+    for name, documents in (
+        ("lithium_deficient_series", outcome.derived.series),
+        ("oxygen_vacancies", outcome.derived.vacancies),
+    ):
+        assert printed[name] == [d.model_dump(mode="json") for d in documents]
 
 
 def test_what_a_larger_campaign_left_is_removed(staged, open_store, whole):

@@ -17,7 +17,8 @@ NO_MIXTURES = {
 
 
 @pytest.fixture
-def finished(cli, campaign_file):
+def finished(cli, campaign_file, terminal):
+    terminal()
     path = campaign_file(**NO_MIXTURES)
     ran = cli("run", path, "--store", "none.sqlite")
     assert ran.code == 0, ran.err
