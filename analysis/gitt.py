@@ -15,10 +15,12 @@ import numpy as np
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.cycler import CyclerTable, net_charge
+from rocksalt.analysis.switch_times import SwitchTimes, switch_times
 
 _REST = 1e-3  # of the largest current
 _LEAST_REST = 4  # records of a rest
 _LEAST_RECORDS = 8  # a fit of three terms with a scatter worth the name
+_TRAPEZOID = np.array([0.5, *[1.0] * 7, 0.5])  # weights of a mean over nine steps
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,13 @@ class Pulse:
     d_es_v, d_es_uncertainty_v
         Change of the relaxed voltage, in V.
     d_etau_v, d_etau_uncertainty_v
-        Change during the pulse without the jump: its part linear in the root of time, in V.
+        Change during the pulse without the jump: its part linear in the root of time, in V; the
+        uncertainty is that of the fit.
+    switch_uncertainty_s
+        Of the moments at which the current was switched on and off, together, in s.
+    switch_share
+        Relative standard uncertainty of the diffusion coefficient by these moments: they move tau,
+        and the root of time that the voltage is fitted by.
     overpotential_v
         Voltage at the pulse's end less the relaxed voltage after it, in V; signed.
     bend
@@ -60,6 +68,8 @@ class Pulse:
     d_es_uncertainty_v: float
     d_etau_v: float
     d_etau_uncertainty_v: float
+    switch_uncertainty_s: float
+    switch_share: float
     overpotential_v: float
     bend: float
     correlation: float
@@ -95,19 +105,18 @@ def find_pulses(table: CyclerTable, *, skip_s: float = 10.0) -> list[Pulse]:
         after = starts[count + 1] if count + 1 < len(starts) else len(on)
         if count + 1 == len(starts) and after - end - 1 < _LEAST_REST:
             break  # the file ends before the last pulse has relaxed
+        switched = switch_times(table, start, end)
+        end -= switched.last_is_off
         rows = slice(start, end + 1)
-        zero, zero_error = _switch_on(table.time_s, start, end)
         pulses.append(
             _pulse(
                 table.path,
-                table.time_s[rows] - zero,
-                table.voltage_v[rows],
+                switched,
+                (table.time_s[rows], table.voltage_v[rows]),
                 float(np.mean(table.current_a[rows])),
                 (table.time_s[before:start], table.voltage_v[before:start]),
                 (table.time_s[end + 1 : after], table.voltage_v[end + 1 : after]),
                 float((charge[start] + charge[end]) / 2 - charge[starts[0]]),
-                zero,
-                zero_error,
                 skip_s,
             )
         )
@@ -124,6 +133,7 @@ def diffusion(
     d_es: tuple[Array, Array],
     d_etau: tuple[Array, Array],
     radius_uncertainty_m: float = 0.0,
+    switch_share: Array | float = 0.0,
 ) -> tuple[Array, Array]:
     """Return D = 4/(pi tau) (Rs/3)^2 (dEs/dEtau)^2, Liu et al. 2022, equation 1.
 
@@ -135,6 +145,8 @@ def diffusion(
         Rs and its standard uncertainty, in m.
     d_es, d_etau
         Each a pair of values and standard uncertainties, in V.
+    switch_share
+        Relative standard uncertainty by the moments at which the current was switched.
 
     Returns
     -------
@@ -153,6 +165,8 @@ def diffusion(
         d_etau[1] / np.abs(d_etau[0]),
         np.full(len(value), radius_uncertainty_m / radius_m),
         0.8 * value * duration_s / radius_m**2,
+        np.broadcast_to(switch_share, value.shape)
+        / 2,  # of D itself, where the others are of its root
     ]
     return value, 2 * value * np.sqrt(np.sum(np.square(shares), axis=0))
 
@@ -208,45 +222,42 @@ def relaxed(time_s: Array, voltage_v: Array) -> tuple[Array, Array]:
     return value, np.hypot(error, moved)
 
 
-def _switch_on(time_s: Array, start: int, end: int) -> tuple[float, float]:
-    """Return when a pulse's current began and its standard uncertainty, in s.
-
-    It began between the last record without current and the first with it, and not earlier than an
-    interval of the pulse's records: a rectangular distribution (JCGM 100:2008, 4.3.7).
-    """
-    interval = float(np.median(np.diff(time_s[start : end + 1]))) if end > start else 0.0
-    width = min(float(time_s[start] - time_s[start - 1]), interval)
-    return float(time_s[start]) - width / 2, width / math.sqrt(12)
-
-
 def _pulse(
     path: str,
-    time_s: Array,
-    voltage_v: Array,
+    switched: SwitchTimes,
+    during: tuple[Array, Array],
     current_a: float,
     before: tuple[Array, Array],
     after: tuple[Array, Array],
     capacity_ah: float,
-    start_s: float,
-    start_error_s: float,
     skip_s: float,
 ) -> Pulse:
-    duration = float(time_s[-1])
-    use = time_s >= skip_s
+    duration = switched.off_s - switched.on_s
+    passed, voltage = during[0] - switched.on_s, during[1]
+    widest = math.sqrt(3) * switched.on_uncertainty_s  # of a rectangle: the latest it can be
+    use = passed >= skip_s + widest - 1e-6  # differences of times are rounded
     if use.sum() < _LEAST_RECORDS or min(len(before[0]), len(after[0])) < _LEAST_REST:
         raise MeasurementError(
-            f"{path}: the pulse at {start_s / 3600:.2f} h has {use.sum()} records after {skip_s:g} s and "
-            f"rests of {len(before[0])} and {len(after[0])}: record more often, or give a smaller skip_s"
+            f"{path}: the pulse at {switched.on_s / 3600:.2f} h has {use.sum()} records after "
+            f"{skip_s + widest:.3g} s and rests of {len(before[0])} and {len(after[0])}: record more "
+            "often, or give a smaller skip_s"
         )
-    (level, slope, bow), (_, slope_error, _) = root_time_fit(time_s[use], voltage_v[use])
-    later = root_time_fit(time_s[use] + start_error_s, voltage_v[use])[0][1]
-    slope_error = np.hypot(slope_error, later - slope)
-    line = np.corrcoef(np.sqrt(time_s[use]), voltage_v[use])[0, 1]
+    (level, slope, bow), (_, slope_error, _) = root_time_fit(passed[use], voltage[use])
+    # D goes as the slope times tau to the power of -2; both move with the moment of switching on
+    moves = widest * np.linspace(-1, 1, 9)
+    slopes = np.array([root_time_fit(passed[use] - move, voltage[use])[0][1] for move in moves])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = (slopes * (duration - moves) / (slope * duration)) ** -2
+    share = np.hypot(
+        np.sqrt(np.average((powers - 1) ** 2, weights=_TRAPEZOID)),
+        2 * switched.off_uncertainty_s / duration,
+    )
+    line = np.corrcoef(np.sqrt(passed[use]), voltage[use])[0, 1]
     first, first_error = relaxed(*before)
     last, last_error = relaxed(*after)
     root = np.sqrt(duration)
     return Pulse(
-        start_s=start_s,
+        start_s=switched.on_s,
         duration_s=duration,
         current_a=current_a,
         capacity_ah=capacity_ah,
@@ -257,7 +268,9 @@ def _pulse(
         d_es_uncertainty_v=float(np.hypot(first_error, last_error)),
         d_etau_v=float(slope * root),
         d_etau_uncertainty_v=float(slope_error * root),
-        overpotential_v=float(voltage_v[-1] - last),
+        switch_uncertainty_s=float(np.hypot(switched.on_uncertainty_s, switched.off_uncertainty_s)),
+        switch_share=float(share),
+        overpotential_v=float(voltage[-1] - last),
         bend=float(bow * root / slope) if slope else float("inf"),
         correlation=float(line**2),
     )

@@ -78,6 +78,11 @@ def wavelength_angstrom(given: str | float) -> float:
     return float(given)
 
 
+def is_tube_line(wavelength: float) -> bool:
+    """Return whether a wavelength in angstrom is a line of an X-ray tube, within 0.05 percent."""
+    return any(abs(wavelength / line - 1) < 5e-4 for line in WAVELENGTHS.values())
+
+
 def layered_lattice(structure: Structure) -> LayeredLattice:
     """Return the average R-3m cell of a layered oxide whose layers lie in the a-b plane.
 

@@ -1,19 +1,15 @@
-"""Peaks of a measured powder pattern: areas and positions by a stated rule, lattice constants from them."""
+"""Peaks of a measured powder pattern: areas and positions by a stated rule."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
-
-Crystal = Literal["hexagonal", "cubic"]
 
 LEAST_POINTS = 12
 """Of a window, and `LEAST_EDGE` of each of its ends."""
@@ -159,92 +155,3 @@ def miller_indices(text: str) -> tuple[int, int, int]:
     if not any((h, k, last)):
         raise MeasurementError(f"hkl {text!r}: write three indices, as '104' or '1 0 10'")
     return h, k, last
-
-
-def lattice_constants(
-    peaks: Mapping[str, PowderPeak],
-    wavelength_angstrom: float,
-    crystal: Crystal,
-    *,
-    fit_zero: bool = False,
-) -> tuple[dict[str, tuple[float, float | None]], float | None]:
-    """Return the lattice constants that reflections give, with standard uncertainties.
-
-    Least squares in 1/d^2, which is linear in 1/a^2 and 1/c^2: 4 (h^2 + hk + k^2) / (3 a^2) + l^2 / c^2
-    (hexagonal), (h^2 + k^2 + l^2) / a^2 (cubic). With more reflections than constants the uncertainties
-    are enlarged by the scatter about the fit where that is more than the counts explain.
-
-    Parameters
-    ----------
-    peaks
-        By Miller indices.
-    wavelength_angstrom
-        Of the radiation.
-    crystal
-        'hexagonal' (R-3m too) or 'cubic'.
-    fit_zero
-        Find what is to be added to all angles too, to first order; it needs a reflection more.
-
-    Returns
-    -------
-    dict, float
-        'a', and of a hexagonal cell 'c', in angstrom, 'volume', and where it is fitted 'zero' in
-        degrees; and the reduced chi squared of the fit, None
-        where it has no freedom.
-
-    Raises
-    ------
-    MeasurementError
-        When the reflections do not determine the cell.
-    """
-    rows, values, slopes = [], [], []
-    for name, peak in peaks.items():
-        h, k, last = miller_indices(name)
-        rows.append(
-            [4 / 3 * (h * h + h * k + k * k), last * last]
-            if crystal == "hexagonal"
-            else [h * h + k * k + last * last]
-        )
-        theta = np.radians(peak.two_theta_degrees) / 2
-        values.append((2 * np.sin(theta) / wavelength_angstrom) ** 2)
-        # d(1/d^2)/d(2 theta) = (2/lambda^2) sin 2 theta, here by degrees
-        slopes.append(np.radians(2 * np.sin(2 * theta) / wavelength_angstrom**2))
-    design, y, slope = np.array(rows, dtype=float), np.array(values), np.array(slopes)
-    n_edges = design.shape[1]
-    if fit_zero:  # angles that are too small give a 1/d^2 that is too small
-        design = np.column_stack([design, -slope])
-    if len(peaks) < design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
-        raise MeasurementError(
-            f"{', '.join(peaks)} do not determine a {crystal} cell{' and a zero' * fit_zero}: give "
-            f"{'reflections with and without l, as 003, 104 and 110' if crystal == 'hexagonal' else 'one'}"
-        )
-    doubts = [peak.two_theta_uncertainty_degrees for peak in peaks.values()]
-    known = all(doubt is not None for doubt in doubts)
-    weight = 1 / (slope * np.array(doubts, dtype=float)) if known else np.ones(len(y))
-    inverse = np.linalg.pinv(design * weight[:, None])
-    found = inverse @ (y * weight)
-    if np.any(found[:n_edges] <= 0):
-        raise MeasurementError(
-            f"{', '.join(peaks)} give no {crystal} cell: check their indices and the wavelength"
-        )
-    freedom = len(y) - len(found)
-    reduced = None
-    if freedom and known:
-        reduced = float(np.sum(((y - design @ found) * weight) ** 2) / freedom)
-    covariance = inverse @ inverse.T * max(1.0, reduced or 1.0)
-    constants = {}
-    for place, symbol in enumerate("ac"[:n_edges]):
-        value = float(found[place] ** -0.5)
-        error = 0.5 * value**3 * float(np.sqrt(covariance[place, place])) if known else None
-        constants[symbol] = (value, error)
-    if crystal == "hexagonal":
-        a, c = constants["a"][0], constants["c"][0]
-        volume = np.sqrt(3) / 2 * a * a * c
-        # V is proportional to (1/a^2)^-1 (1/c^2)^-1/2
-        to_volume = -volume * np.array([1 / found[0], 0.5 / found[1]])
-        variance = to_volume @ covariance[:2, :2] @ to_volume
-        constants["volume"] = (float(volume), float(np.sqrt(variance)) if known else None)
-    if fit_zero:
-        doubt = float(np.sqrt(covariance[-1, -1])) if known else None
-        constants["zero"] = (float(found[-1]), doubt)
-    return constants, reduced

@@ -34,6 +34,9 @@ COLUMNS: dict[str, tuple[str, float]] = {
     "Test Time / s": ("time_s", 1.0),
     "Test Time / min": ("time_s", 60.0),
     "Test Time / h": ("time_s", 3600.0),
+    "Step Time / s": ("step_s", 1.0),
+    "Step Time / min": ("step_s", 60.0),
+    "Step Time / h": ("step_s", 3600.0),
     "Voltage / V": ("voltage_v", 1.0),
     "Voltage / mV": ("voltage_v", 1e-3),
     "Current / A": ("current_a", 1.0),
@@ -51,6 +54,7 @@ COLUMNS: dict[str, tuple[str, float]] = {
 
 BIOLOGIC_COLUMNS: dict[str, tuple[str, float]] = {
     "time/s": ("time_s", 1.0),
+    "step time/s": ("step_s", 1.0),
     "Ewe/V": ("voltage_v", 1.0),
     "<Ewe>/V": ("voltage_v", 1.0),
     "Ecell/V": ("voltage_v", 1.0),
@@ -106,6 +110,8 @@ class CyclerTable:
         Charge passed, as the cycler counted it, rising while the cell is charged, in Ah; None where
         the file has none. It is better than the integral of the recorded current, because cyclers
         count between the records too.
+    step_s
+        Since the step of the cycler's program began, in s; None where the file has none.
     remarks
         What was left out.
     """
@@ -116,6 +122,7 @@ class CyclerTable:
     current_a: Array
     cycle: Array | None = None
     net_charge_ah: Array | None = None
+    step_s: Array | None = None
     remarks: list[str] = field(default_factory=list)
 
 
@@ -180,7 +187,10 @@ def checked(table: CyclerTable) -> CyclerTable:
             f"{table.path}: a voltage of {highest:g} V is not a cell's: is it in mV? then name the "
             "column with columns={'Voltage / mV': ...}"
         )
-    return CyclerTable(path=table.path, remarks=remarks, **columns)
+    step_s = None if table.step_s is None else np.asarray(table.step_s, dtype=float)[finite]
+    if step_s is not None and not np.all(np.isfinite(step_s)):
+        step_s = None  # a help that is not whole is none
+    return CyclerTable(path=table.path, step_s=step_s, remarks=remarks, **columns)
 
 
 def net_charge(table: CyclerTable) -> Array:
@@ -282,6 +292,7 @@ def _neware(path: str | Path) -> CyclerTable:
             - grown(frame["Discharge_Capacity(mAh)"].to_numpy(dtype=float))
         )
         / 1000,
+        step_s=frame["Time"].to_numpy(dtype=float) if "Time" in frame else None,
     )
 
 
@@ -340,9 +351,13 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
     ticks = numbers_of_words([row[at["time"]] for row in rows])
     capacity = numbers_of_words([row[at["capacity"]] for row in rows])
     counter = "Cycle C" if "Cycle C" in head else "Cycle P"
+    unit = _maccor_time_unit(path, head, rows, ticks, options)
+    step_s = None
+    if "StepTime" in head and all(len(row) > head.index("StepTime") for row in rows):
+        step_s = numbers_of_words([row[head.index("StepTime")] for row in rows]) * unit
     return CyclerTable(
         path=str(path),
-        time_s=ticks * _maccor_time_unit(path, head, rows, ticks, options),
+        time_s=ticks * unit,
         voltage_v=numbers_of_words([row[at["voltage"]] for row in rows]),
         current_a=numbers_of_words([row[at["current"]] for row in rows]) * sign,
         cycle=numbers_of_words([row[head.index(counter)] for row in rows])
@@ -350,6 +365,7 @@ def _maccor(path: str | Path, lines: list[str], options: CyclerOptions) -> Cycle
         else None,
         net_charge_ah=grown(np.where(sign > 0, capacity, 0))
         - grown(np.where(sign < 0, capacity, 0)),
+        step_s=step_s,
         remarks=[f"{n_lost} of {n_lost + len(rows)} rows are cut short and were left out."]
         if n_lost
         else [],
@@ -423,6 +439,7 @@ def _with_headings(path: str | Path, lines: list[str], options: CyclerOptions) -
         current_a=columns["current_a"] * sign,
         cycle=columns.get("cycle"),
         net_charge_ah=count,
+        step_s=columns.get("step_s"),
         remarks=remarks,
     )
 

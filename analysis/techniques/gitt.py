@@ -13,6 +13,9 @@ from rocksalt.analysis.quantities import Analysis, Array, Quantity
 from rocksalt.analysis.readers.cycler import CyclerOptions, read_cycler
 from rocksalt.analysis.sample import Sample
 
+LARGEST_SWITCH_SHARE = 0.05
+"""Of a diffusion coefficient: above it a reader is told what the moments of switching leave open."""
+
 
 class Options(CyclerOptions):
     """What may be chosen; the particle radius must be given."""
@@ -70,6 +73,7 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
             (d_es, column("d_es_uncertainty_v")),
             (d_etau, column("d_etau_uncertainty_v")),
             options.radius_uncertainty_nm * 1e-9,
+            column("switch_share"),
         )
     valid = (
         (np.sign(d_es) == np.sign(d_etau))
@@ -93,6 +97,8 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
             "d_etau_mv": 1000 * d_etau,
             "bend": bend,
             "correlation": column("correlation"),
+            "duration_s": column("duration_s"),
+            "switch_uncertainty_s": column("switch_uncertainty_s"),
         },
     )
     if sample.active_mass_mg is not None:
@@ -103,6 +109,14 @@ def analyse(file: Path, sample: Sample, options: Options) -> Analysis:
     result.values["largest_overpotential"] = Quantity(
         float(np.abs(result.arrays["overpotential_mv"]).max()), None, "mV"
     )
+    share = column("switch_share")
+    if np.median(share) > LARGEST_SWITCH_SHARE:
+        result.remarks.append(
+            "The records leave open when the current was switched, by "
+            f"{np.median(column('switch_uncertainty_s')):.2g} s, which is {np.median(share):.0%} of a "
+            "diffusion coefficient and in its uncertainty: export the capacity or the step time, or "
+            "record more often."
+        )
     if not valid.all():
         result.remarks.append(
             f"{(~valid).sum()} of {len(pulses)} pulses are not linear in the root of time, have "

@@ -9,18 +9,14 @@ from rocksalt.analysis.powder import (
     LayeredLattice,
     hkl_text,
     intensity_ratio_003_104,
+    is_tube_line,
     layered_lattice,
     layered_structure,
     reflections,
     rock_salt_structure,
     wavelength_angstrom,
 )
-from rocksalt.analysis.powder_peaks import (
-    integrate,
-    lattice_constants,
-    miller_indices,
-    spacing_angstrom,
-)
+from rocksalt.analysis.powder_peaks import integrate, miller_indices, spacing_angstrom
 from rocksalt.analysis.sample import Sample
 from rocksalt.analysis.techniques import get_technique
 from rocksalt.screening.errors import RocksaltError
@@ -142,6 +138,8 @@ def test_indices_are_those_that_papers_write(indices, text):
 def test_wavelengths_by_name_and_number():
     assert wavelength_angstrom("CuKa") == 1.54184
     assert wavelength_angstrom(0.4526) == 0.4526
+    assert is_tube_line(1.5405)
+    assert not is_tube_line(0.4526)
     with pytest.raises(MeasurementError, match="'CuKalpha' is not known"):
         wavelength_angstrom("CuKalpha")
     with pytest.raises(MeasurementError, match="154 angstrom is none"):
@@ -195,82 +193,6 @@ def test_area_ratio_and_centre_lie_within_two_uncertainties_in_nine_of_ten_trial
     assert np.all(np.mean(inside, axis=0) >= 0.9)
     assert np.all(np.mean(inside, axis=0) < 1.0)  # one that covers everything would say nothing
     assert np.median(widths) < 0.05
-
-
-def peaks_at(spacings, doubt=0.002, shift=0.0):
-    """Return peaks at the angles of spacings, as an integration would."""
-    from rocksalt.analysis.powder_peaks import PowderPeak
-
-    nothing = np.zeros(0)
-    return {
-        hkl: PowderPeak(
-            1.0,
-            0.1,
-            2 * np.degrees(np.arcsin(COPPER / 2 / d)) + shift,
-            doubt,
-            nothing,
-            nothing.astype(bool),
-        )
-        for hkl, d in spacings.items()
-    }
-
-
-def hexagonal(h, k, l):
-    return (4 / 3 * (h * h + h * k + k * k) / 2.85**2 + l * l / 14.25**2) ** -0.5
-
-
-def test_lattice_constants_of_known_reflections():
-    exact = peaks_at(
-        {"003": hexagonal(0, 0, 3), "104": hexagonal(1, 0, 4), "110": hexagonal(1, 1, 0)}
-    )
-    found, reduced = lattice_constants(exact, COPPER, "hexagonal")
-    assert found["a"][0] == pytest.approx(2.85)
-    assert found["c"][0] == pytest.approx(14.25)
-    assert found["volume"][0] == pytest.approx(np.sqrt(3) / 2 * 2.85**2 * 14.25)
-    assert reduced == pytest.approx(0, abs=1e-12)
-    cube, none = lattice_constants(peaks_at({"200": 2.2225}), COPPER, "cubic")
-    assert cube["a"][0] == pytest.approx(4.445)
-    assert none is None
-    assert spacing_angstrom(peaks_at({"200": 2.2225})["200"].two_theta_degrees, COPPER) == (
-        pytest.approx(2.2225)
-    )
-
-
-def test_uncertainties_of_lattice_constants_are_their_scatter():
-    rng = np.random.default_rng(1)
-    spacings = {"003": hexagonal(0, 0, 3), "104": hexagonal(1, 0, 4), "110": hexagonal(1, 1, 0)}
-    pulls = []
-    for _ in range(200):
-        peaks = {
-            hkl: peaks_at({hkl: d}, shift=rng.normal(0, 0.002))[hkl] for hkl, d in spacings.items()
-        }
-        found, _ = lattice_constants(peaks, COPPER, "hexagonal")
-        truth = {"a": 2.85, "c": 14.25, "volume": np.sqrt(3) / 2 * 2.85**2 * 14.25}
-        pulls.append([(found[n][0] - truth[n]) / found[n][1] for n in truth])
-    inside = np.mean(np.abs(pulls) < 2, axis=0)
-    assert np.all(inside >= 0.9)
-    assert np.all(np.std(pulls, axis=0) > 0.7)  # nor are they far too large
-
-
-def test_a_zero_point_is_found_with_the_cell():
-    """Measured angles lie 0.05 degrees too low; without a zero the cell is too large."""
-    indices = {"003": (0, 0, 3), "101": (1, 0, 1), "104": (1, 0, 4), "110": (1, 1, 0)}
-    low = peaks_at({hkl: hexagonal(*each) for hkl, each in indices.items()}, shift=-0.05)
-    biased, much = lattice_constants(low, COPPER, "hexagonal")
-    found, little = lattice_constants(low, COPPER, "hexagonal", fit_zero=True)
-    assert biased["c"][0] > 14.26
-    assert much > 9 > little
-    assert found["zero"][0] == pytest.approx(0.05, abs=1e-4)
-    assert found["a"][0] == pytest.approx(2.85, abs=1e-4)
-    assert found["c"][0] == pytest.approx(14.25, abs=1e-3)
-    two = {hkl: low[hkl] for hkl in ("003", "110")}
-    with pytest.raises(MeasurementError, match="a hexagonal cell and a zero"):
-        lattice_constants(two, COPPER, "hexagonal", fit_zero=True)
-
-
-def test_reflections_that_determine_no_cell_are_told():
-    with pytest.raises(MeasurementError, match="do not determine a hexagonal cell"):
-        lattice_constants(peaks_at({"003": 4.75, "006": 2.375}), COPPER, "hexagonal")
 
 
 def write(path, angle, counts, *sigma, form="%.4f %.6g"):
