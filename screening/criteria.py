@@ -55,6 +55,7 @@ def assess_window(
     computed: Mapping[str, WindowEdges | None],
     measured: WindowEdges | None,
     thresholds: Thresholds,
+    uncorrected: Collection[str] = (),
 ) -> Criterion:
     """Return whether a dopant stays oxidised wherever the host's rock salt is stable.
 
@@ -72,9 +73,16 @@ def assess_window(
         The same from measured formation enthalpies.
     thresholds
         Uncertainty of the edges.
+    uncorrected
+        Engines whose oxides lie too high by differing amounts: they have no vote.
     """
     if not computed:
-        return Criterion("undecided", f"{dopant} where {host}O is stable: not computed")
+        why = (
+            f"energies of {', '.join(sorted(uncorrected))} are uncorrected and do not tell"
+            if uncorrected
+            else "not computed"
+        )
+        return Criterion("undecided", f"{dopant} where {host}O is stable: {why}")
     sources = {**computed, **({"measured": measured} if measured else {})}
     margin = thresholds.window_uncertainty_ev
     said, verdicts = [], set()

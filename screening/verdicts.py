@@ -613,7 +613,11 @@ def rules_in_words(thresholds: Thresholds, temperature_k: float) -> list[str]:
             "Common tangent of the fitted (sub)regular solution, with ideal entropy."
         ),
         (
-            "Uncertainty of dHmix: standard error of the mean over engines, and of the arrangements, at "
+            "Uncertainty of dHmix: standard error of the mean over engines; of the arrangements "
+            f"({ONE_ARRANGEMENT_ERROR:g} of |dHmix| from one ordered one, the spread and at least "
+            f"{SEVERAL_ARRANGEMENTS_ERROR:g} from several, {QUASI_RANDOM_ERROR:g} from a quasi-random one); "
+            f"{DISTORTION_ERROR:g} of what an end member gains by leaving the rock-salt structure, times its "
+            "share; with a DFT code that of the end members' magnetic order; at "
             f"least {1000 * thresholds.committee_mixing_uncertainty_ev_per_cation:g} meV per cation "
             f"({1000 * thresholds.one_engine_mixing_uncertainty_ev_per_cation:g} for one engine)."
         ),

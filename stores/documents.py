@@ -172,6 +172,9 @@ class MixingDoc(Document):
     )
     critical_temperature_k: float | None = Field(description="0 where there is no gap at any T")
     uncertainty_ev_per_cation: float | None
+    probability: float | None = Field(
+        None, description="That HO dissolves at least the fraction asked for, 0 to 1"
+    )
     verdict: MixingVerdict | None
     rule: str = Field(description="The comparison that gave the verdict, in words")
     calculation_keys: list[str]

@@ -40,6 +40,9 @@ what a relaxation resolves, and more than its rounding."""
 
 _Computed = TypeVar("_Computed")
 
+COORDINATE_DIGITS = 10
+"""Digits that are kept of fractional coordinates and lattice vectors (angstrom) of a start."""
+
 N_PARENTS = 4
 _PARENTS: dict[tuple[Any, ...], Structure] = {}
 """Relaxed cells of this process that strained and defective ones are made from."""
@@ -231,11 +234,15 @@ def failed_document(calculation: Calculation, reason: str) -> CalculationDoc:
 
 
 def to_atoms(structure: Structure) -> Atoms:
-    """Return the structure as ASE's plain Atoms."""
+    """Return the structure as ASE's plain Atoms, the same from process to process.
+
+    Coordinates come with a last digit that is not: without rounding, an atom on a border of the cell
+    is here at 0 and there at 0.9999..., and a potential adds its neighbours up in another order.
+    """
     return Atoms(
         numbers=[site.specie.Z for site in structure],
-        scaled_positions=structure.frac_coords,
-        cell=structure.lattice.matrix,
+        scaled_positions=np.round(structure.frac_coords, COORDINATE_DIGITS) % 1,
+        cell=np.round(structure.lattice.matrix, COORDINATE_DIGITS),
         pbc=True,
     )
 

@@ -45,6 +45,16 @@ LATER_STAGES = ("migration", "dynamics", "adsorption")
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: Any) -> Any:
+        """Refuse yes and no, which nothing here is, and which would count as 1 and 0."""
+        if any(isinstance(each, bool) for each in (value if isinstance(value, list) else [value])):
+            raise ValueError(
+                "true or false (yes or no): give a number or a name, in quotes if need be"
+            )
+        return value
+
 
 class Supercell(_Section):
     """Sizes of the cells in which cations are arranged, in cations."""

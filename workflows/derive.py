@@ -25,6 +25,7 @@ from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.verdicts import (
     VERDICT_ORDER,
     PointValue,
+    Thresholds,
     Verdict,
     assess_formation,
     assess_mixing,
@@ -171,7 +172,7 @@ def candidate(
         for host in hosts:
             found = above[host] or {"fraction": 0.0, "value": {}}
             criteria[f"oxide in {host}O window"] = assess_window(
-                dopant, host, *_window_edges(host, hulls), campaign.thresholds
+                dopant, host, *_window_edges(campaign, host, hulls)
             )
             criteria[f"near hull with {host}O"] = assess_above_hull(
                 dopant, host, found["fraction"], _known(found["value"]), campaign.thresholds
@@ -264,12 +265,19 @@ def _known(by_engine: Mapping[str, float]) -> dict[str, float]:
 
 
 def _window_edges(
-    host: str, hulls: Iterable[HullDoc]
-) -> tuple[dict[str, WindowEdges | None], WindowEdges | None]:
-    """Return the host's window and where the dopant is metal, by engine, and measured."""
+    campaign: Campaign, host: str, hulls: Iterable[HullDoc]
+) -> tuple[dict[str, WindowEdges | None], WindowEdges | None, Thresholds, list[str]]:
+    """Return the host's window and where the dopant is metal, by engine, and measured.
+
+    And the thresholds, and which engines are left out because their energies are uncorrected.
+    """
     edges: dict[str, WindowEdges | None] = {}
+    uncorrected = []
     for hull in hulls:
         if hull.host != host or not (hull.engine == MEASURED or _known({hull.engine: 0.0})):
+            continue
+        if hull.engine != MEASURED and campaign.energy_scale(hull.engine).too_high_ev_per_formula:
+            uncorrected.append(hull.engine)
             continue
         window = hull.rock_salt_windows_ev.get(host)
         metal_below = hull.dopant_metal_below_dmu_o_ev
@@ -279,7 +287,7 @@ def _window_edges(
             else None
         )
     measured = edges.pop(MEASURED, None)
-    return edges, measured
+    return edges, measured, campaign.thresholds, uncorrected
 
 
 def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict[str, Any]:

@@ -240,6 +240,7 @@ def assessed(assessment: MixingAssessment | None) -> dict[str, Any]:
             "solubility_limit": None,
             "dopant_rich_limit": None,
             "critical_temperature_k": None,
+            "probability": None,
             "verdict": None,
             "rule": "not computed",
         }
@@ -249,6 +250,7 @@ def assessed(assessment: MixingAssessment | None) -> dict[str, Any]:
         "solubility_limit": assessment.solubility_limit,
         "dopant_rich_limit": assessment.dopant_rich_limit,
         "critical_temperature_k": assessment.critical_temperature_k,
+        "probability": assessment.probability,
         "verdict": assessment.verdict,
         "rule": assessment.rule,
     }

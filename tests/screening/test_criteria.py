@@ -88,6 +88,12 @@ def test_the_words_on_a_window_name_every_source():
     assert "is metal wherever" in assess_window("Ru", "Mn", {"a": METAL}, None, BINARY).reason
 
 
+def test_uncorrected_engines_do_not_tell_about_a_window():
+    found = assess_window("Ru", "Mn", {}, METAL, BINARY, ["gpaw:balanced"])
+    assert found.verdict == "undecided"
+    assert "gpaw:balanced are uncorrected" in found.reason
+
+
 # Numbers with a threshold and an uncertainty --------------------------------------------------
 
 

@@ -127,3 +127,18 @@ def test_an_oxygen_dimer_is_a_warning_for_oxides_only(monkeypatch):
     assert "oxygen is oxidised" in calculate(calculation).warnings[0]
     element = calculation.model_copy(update={"role": "oxygen"})
     assert calculate(element).warnings == []
+
+
+def test_atoms_do_not_depend_on_the_last_digit_of_a_structure():
+    """An atom on a border of the cell comes as 0 or as nearly 1, whichever way a sum was rounded."""
+    lattice = Lattice.cubic(4.2)
+    sites = np.array([[0, 0, 0], [0.5, 0.5, 0.0]])
+    plain = module.to_atoms(Structure(lattice, ["Mg", "O"], sites))
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(scale=1e-16, size=(3, 3))
+        noisy = Structure(Lattice(lattice.matrix + noise), ["Mg", "O"], sites + noise[:2])
+        found = module.to_atoms(noisy)
+        assert np.array_equal(found.positions, plain.positions)
+        assert np.array_equal(found.cell.array, plain.cell.array)
+    far = module.to_atoms(Structure(lattice, ["Mg", "O"], sites - [0, 0, 1]))
+    assert np.array_equal(far.positions, plain.positions)

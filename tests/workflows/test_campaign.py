@@ -142,3 +142,14 @@ def test_an_enumeration_that_never_ends_is_refused(campaign_of, size):
     with pytest.raises(RocksaltError, match=f"supercell.enumerated: {size} cations can be"):
         campaign_of(fractions=fractions, supercell={"enumerated": size, "sqs": 0})
     campaign_of(fractions=[1 / size], supercell={"enumerated": size, "sqs": 0})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"temperature": True}, {"dopants": ["Mg", False]}, {"supercell": {"sqs": True}}],
+)
+def test_yes_and_no_are_no_numbers(campaign_of, wrong):
+    """YAML reads No, nobelium, as false, and pydantic takes true for 1."""
+    with pytest.raises(RocksaltError, match="true or false") as raised:
+        campaign_of(**wrong)
+    assert next(iter(wrong)) in str(raised.value)

@@ -145,6 +145,8 @@ def test_mixing_enthalpies(campaign_of):
     assert second.value == pytest.approx(0.06)  # the quasi-random arrangement
     assert second.sqs == pytest.approx(0.06)
     assert second.uncertainty == pytest.approx(hypot(0.2 * 0.06, 0.3 * 0.5 * 0.2))
+    assert 0 <= document.probability <= 1
+    assert f"{100 * document.probability:.0f} %" in document.rule
     assert [a.kind for a in second.arrangements] == ["enumerated", "sqs"]
     assert len(document.calculation_keys) == 2 + 4
     assert document.missing == []

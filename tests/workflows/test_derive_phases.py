@@ -488,6 +488,23 @@ def test_supercells_change_nothing(campaign, engine):
 # Measured ---------------------------------------------------------------------------------------
 
 
+def test_uncorrected_energies_have_no_vote_on_windows(campaign_of):
+    """They put oxides too high, each by another amount."""
+
+    def criterion(*engines):
+        campaign = campaign_of(
+            dopants=["Ru"], fractions=[0.5], stages=["rock-salt", "hull"], engines=list(engines)
+        )
+        given_ = [summary for engine in engines for summary in of_ru_mn_o(engine)]
+        (one,) = derive(campaign, given_, {}).ranking.candidates
+        return next(r for r in one.reasons if "where MnO is stable" in r or "wherever MnO" in r)
+
+    assert "gpaw:fast are uncorrected and do not tell" in criterion("gpaw:fast")
+    beside = criterion("gpaw:fast", "chgnet")
+    assert "chgnet: metal below" in beside
+    assert "gpaw" not in beside
+
+
 def test_the_measured_hull_is_a_document_of_its_own(campaign):
     summaries = of_ru_mn_o()
     mine = [HullEntry("mine", {"Ru": 1.0, "O": 2.0}, -1000.0, MEASURED_SCALE)]
