@@ -13,7 +13,7 @@ import bson
 from rocksalt.screening.errors import RocksaltError
 from rocksalt.stores.projection import partly_decoded, projector
 from rocksalt.stores.sqlite_file import Row, SQLiteFile
-from rocksalt.stores.sqlite_index import Index, candidates, exact_rows, exact_texts
+from rocksalt.stores.sqlite_index import Index, candidates, exact_count, exact_texts
 from rocksalt.stores.sqlite_keys import (
     EXACT,
     identity,
@@ -284,9 +284,9 @@ class SQLiteDocuments:
         with self._file.reading() as con:
             if not criteria:
                 return con.execute(f"SELECT COUNT(*) FROM {self._docs}").fetchone()[0]
-            rows = exact_rows(con, criteria, self._indexes(con))
-        if rows is not None:
-            return len(rows)
+            found = exact_count(con, criteria, self._indexes(con))
+        if found is not None:
+            return found
         table = self._table_with(criteria, ())
         return sum(1 for _ in self._matching(criteria, self._rows(criteria, table)))
 

@@ -168,6 +168,19 @@ def exact_rows(
     return rows
 
 
+def exact_count(
+    con: sqlite3.Connection, criteria: Mapping, indexes: Mapping[str, Index]
+) -> int | None:
+    """Return how many rows match a filter, or None when the indexes alone cannot tell."""
+    lookups = _exact_lookups(con, criteria, indexes)
+    if lookups is not None and len(lookups) == 1 and len(lookups[0].selects) == 1:
+        sql, values = lookups[0].selects[0]
+        if len(values) == 2:  # a kind and one value: no row is there twice
+            return con.execute(f"SELECT COUNT(*) FROM ({sql})", values).fetchone()[0]
+    rows = exact_rows(con, criteria, indexes)
+    return None if rows is None else len(rows)
+
+
 def exact_texts(
     con: sqlite3.Connection,
     criteria: Mapping,
@@ -192,14 +205,22 @@ def exact_texts(
     tables = [indexes[field].table for field in fields]
     # The first few of many are met soon on a walk through the index of the first text.
     walks = bool(limit) and lookups[0].size(con, _PROBE) == _PROBE
-    found: dict[int, tuple[str, ...]] = {}
-    for parts in product(*(lookup.selects for lookup in lookups)):
+    found: list[tuple[str, ...]] = []
+    seen: set[int] = set()
+    portions = list(product(*(lookup.selects for lookup in lookups)))
+    for parts in portions:
         condition, values = _all_of(parts, walks)
         if any(_has_other_than_text(con, table, condition, values) for table in tables):
             return None
-        rows = con.execute(_select_texts(tables, condition, limit), (*values, limit or -1))
-        found.update((row, tuple(texts)) for row, *texts in rows)
-    return sorted(found.values())[:limit] if limit else list(found.values())
+        several = len(portions) > 1  # of an array two elements may be in two of them
+        rows = con.execute(_select_texts(tables, condition, limit, several), (*values, limit or -1))
+        if not several:
+            return rows.fetchall()
+        for row, *texts in rows:
+            if row not in seen:
+                found.append(tuple(texts))
+                seen.add(row)
+    return sorted(found)[:limit] if limit else found
 
 
 def _all_of(parts: Sequence[tuple[str, tuple]], walks: bool) -> tuple[str, tuple]:
@@ -226,7 +247,7 @@ def _has_other_than_text(
     return False
 
 
-def _select_texts(tables: Sequence[str], condition: str, limit: int) -> str:
+def _select_texts(tables: Sequence[str], condition: str, limit: int, with_row: bool) -> str:
     names = [f"c{number}" for number in range(len(tables))]
     # A cross join keeps the order: the first table is walked through, the others are looked up.
     joined = " CROSS JOIN ".join(f"{t} {n}" for t, n in zip(tables, names, strict=True))
@@ -234,7 +255,8 @@ def _select_texts(tables: Sequence[str], condition: str, limit: int) -> str:
     same = "".join(f" AND {name}.id = c0.id" for name in names[1:])
     kinds = " AND ".join(f"{name}.kind = {STRING}" for name in names)
     order = f" ORDER BY {texts}" if limit else ""
-    return f"SELECT c0.id, {texts} FROM {joined} WHERE {kinds}{same} AND {condition}{order} LIMIT ?"
+    row = "c0.id, " if with_row else ""
+    return f"SELECT {row}{texts} FROM {joined} WHERE {kinds}{same} AND {condition}{order} LIMIT ?"
 
 
 def _exact_lookups(
