@@ -74,9 +74,10 @@ def assess_window(
     thresholds
         Uncertainty of the edges.
     uncorrected
-        Engines whose oxides lie too high by differing amounts: they have no vote.
+        Engines whose oxides lie too high by differing amounts: they have no vote, and leave it to
+        measured enthalpies.
     """
-    if not computed:
+    if not computed and not (uncorrected and measured):
         why = (
             f"energies of {', '.join(sorted(uncorrected))} are uncorrected and do not tell"
             if uncorrected
@@ -110,7 +111,13 @@ def assess_window(
 
 
 def assess_above_hull(
-    dopant: str, host: str, fraction: float, values: Mapping[str, float], thresholds: Thresholds
+    dopant: str,
+    host: str,
+    fraction: float,
+    values: Mapping[str, float],
+    thresholds: Thresholds,
+    *,
+    may_be_too_high: bool = False,
 ) -> Criterion:
     """Return whether a mixture lies near enough to the hull of M-H-O to form.
 
@@ -122,6 +129,8 @@ def assess_above_hull(
         Energy above the hull of its lowest arrangement in eV per atom, by engine.
     thresholds
         Largest energy above the hull, and smallest uncertainty.
+    may_be_too_high
+        The values are of uncorrected energies: a mixture may pass by them, not fail.
 
     Notes
     -----
@@ -136,7 +145,11 @@ def assess_above_hull(
         f"{mixture_formula(dopant, host, fraction)} lies {1000 * value:.0f} ± "
         f"{1000 * uncertainty:.0f} meV per atom above the hull; {1000 * limit:g} are allowed"
     )
-    return Criterion(_verdict(limit - value, uncertainty), said, value, uncertainty)
+    verdict = _verdict(limit - value, uncertainty)
+    if may_be_too_high:
+        said += ", by uncorrected energies, which may put it too high"
+        verdict = "undecided" if verdict == "fail" else verdict
+    return Criterion(verdict, said, value, uncertainty)
 
 
 def assess_retention(dopant: str, values: Mapping[str, float], thresholds: Thresholds) -> Criterion:

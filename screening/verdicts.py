@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtri
 
 from rocksalt.screening.mixing import (
+    KB_EV_PER_K,
     MiscibilityGap,
     SubregularSolution,
     dissolves,
@@ -37,6 +38,13 @@ QUASI_RANDOM_ERROR = 0.2
 
 DISTORTION_ERROR = 0.3
 """Standard uncertainty of dHmix over what the end members gain by leaving the rock-salt structure."""
+
+ENGINE_ERROR = 0.3
+"""Standard uncertainty of one potential's dHmix over |dHmix|, beside that of a small one."""
+
+STRONG_ATTRACTION_EV_PER_CATION = -0.1
+"""Below this dHmix one cation reduces the other: a spinel, a ternary oxide or a metal may be more
+stable than any solid solution, which mixing alone then says nothing of."""
 
 LIKELY = 0.84
 """Probability from which a statement counts: that of a normal quantity to lie above its mean less one
@@ -231,7 +239,9 @@ class CombinedMixing:
 
 
 def combine_engines(
-    by_engine: Mapping[str, Sequence[PointValue]], thresholds: Thresholds
+    by_engine: Mapping[str, Sequence[PointValue]],
+    thresholds: Thresholds,
+    relative_error: float = ENGINE_ERROR,
 ) -> CombinedMixing:
     """Return the mean over engines at each fraction, and its standard uncertainty.
 
@@ -244,6 +254,8 @@ def combine_engines(
         otherwise one engine's offset would bend the mean curve.
     thresholds
         Gives the smallest uncertainty, for one engine and for several.
+    relative_error
+        Error of a single engine over |dHmix|; several show theirs.
 
     Raises
     ------
@@ -254,10 +266,12 @@ def combine_engines(
     -----
     The standard error of a mean over engines is their standard deviation over the root of their
     number; the mean of the engines' own uncertainties, of the arrangements and the end members, is
-    added in squares. The uncertainty of the curve at x = 1/2 is the largest standard error carried
-    there, with the curve that the engines' own uncertainties would give if they were errors of one
-    sign, and no less than the error measured for such a mean (or for one engine), which the engines'
-    common errors set.
+    added in squares. The uncertainty of the curve at x = 1/2 is the standard error of the engines'
+    own curves there, no less than the error measured for such a mean, which the engines' common
+    errors set, and in squares the curve that the engines' own uncertainties would give if they were
+    errors of one sign. One engine has the error measured for one, in squares with `relative_error`
+    of its curve: `ENGINE_ERROR` covers what one of six potentials differs by from the mean of the
+    others (`benchmarks/engines.py`).
     """
     engines = [points for points in by_engine.values() if points]
     for point in (p for points in engines for p in points):
@@ -276,22 +290,28 @@ def combine_engines(
         PointValue(fraction, value, math.hypot(*errors))
         for fraction, value, *errors in zip(fractions, values, between, within, strict=True)
     ]
-    # An error at x is one of 1 / (4x(1-x)) times its size at one half.
-    of_engines = max(
-        (e / (4 * x * (1 - x)) for x, e in zip(fractions, between, strict=True)), default=0
-    )
-    own = fit_regular(fractions, within)[0].l0 / 4 if fractions else 0.0
-    spread = math.hypot(of_engines, own)
-    floor = thresholds.one_engine_mixing_uncertainty_ev_per_cation
+    own = _at_half(fractions, within)
+    whole = [[t[f].value for f in fractions] for t in tables if all(f in t for f in fractions)]
+    least = thresholds.one_engine_mixing_uncertainty_ev_per_cation
     if len(engines) > 1:
-        floor = max(
-            thresholds.committee_mixing_uncertainty_ev_per_cation, floor / math.sqrt(len(engines))
+        least = max(
+            thresholds.committee_mixing_uncertainty_ev_per_cation, least / math.sqrt(len(engines))
         )
-        uncertainty = max(floor, spread)
-    else:  # the engine's own error adds to that of the arrangements
-        uncertainty = math.hypot(floor, spread)
-    tilt = _asymmetry_uncertainty(engines, math.hypot(floor, own))
+        if len(whole) == len(engines):
+            of_engines = _standard_error([_at_half(fractions, each) for each in whole])
+        else:  # an error at x is one of 1 / (4x(1-x)) times its size at one half
+            of_engines = max(e / (4 * x * (1 - x)) for x, e in zip(fractions, between, strict=True))
+        error = max(least, of_engines)
+    else:
+        error = math.hypot(least, relative_error * _at_half(fractions, np.abs(values).tolist()))
+    uncertainty = math.hypot(error, own)
+    tilt = _asymmetry_uncertainty(engines, math.hypot(least, own))
     return CombinedMixing(combined, uncertainty, tilt)
+
+
+def _at_half(fractions: Sequence[float], values: Sequence[float]) -> float:
+    """Return the regular solution through values at x = 1/2; 0 without any."""
+    return fit_regular(fractions, values)[0].l0 / 4 if fractions else 0.0
 
 
 def _standard_error(values: Sequence[float]) -> float:
@@ -331,6 +351,8 @@ def assess_mixing(
     dopant: str,
     host: str,
     engine_verdicts: Collection[MixingVerdict | None] = (),
+    *,
+    near_hull: bool = False,
 ) -> MixingAssessment:
     """Return solubility, critical temperature and verdict of one pair.
 
@@ -344,7 +366,11 @@ def assess_mixing(
       and the end members by more than its uncertainty: otherwise the gap is the fitted cubic's alone.
       With a single fraction the curve is all that there is;
     - a mixture that lies above such a tie line by more than its uncertainty, while the host-rich end
-      of that line has less of the dopant than asked for, speaks against mixing.
+      of that line has less of the dopant than asked for, speaks against mixing;
+    - where dHmix falls below `STRONG_ATTRACTION_EV_PER_CATION`, one cation reduces the other. That is
+      no mark of a solid solution, so the pair does not mix by dHmix alone, only where the mixture was
+      found near the hull of all phases. Nor does it separate because of a tie line to such a
+      mixture: the dopant is held then, if not dissolved.
 
     Engines of which one says 'mixes' and another 'separates', each with its own uncertainty, leave
     the pair undecided.
@@ -361,6 +387,8 @@ def assess_mixing(
         For the rule's words.
     engine_verdicts
         What each engine says alone, where there are several.
+    near_hull
+        A mixture with the fraction asked for was found near enough to the hull of all phases.
 
     Raises
     ------
@@ -379,7 +407,13 @@ def assess_mixing(
     asked = thresholds.solubility
     l0, l1 = _drawn(solution, combined, uncertainty_ev_per_cation, rms)
     probability = float(dissolves(l0, l1, asked, temperature_k).mean())
-    verdict, objection = _decide(probability, gap, _tie_lines(combined, temperature_k), asked)
+    verdict, objection = _decide(combined, probability, gap, temperature_k, asked)
+    if verdict == "mixes" and not near_hull and min(values) < STRONG_ATTRACTION_EV_PER_CATION:
+        verdict = "undecided"
+        objection = (
+            f"; but dHmix falls to {1000 * min(values):.0f} meV per cation, which is no mark of a solid "
+            "solution: see how far above the hull it is"
+        )
     if {"mixes", "separates"} <= set(engine_verdicts):
         verdict, objection = "undecided", "; engines contradict each other"
     solubility = gap.host_rich if gap else 1.0
@@ -388,6 +422,8 @@ def assess_mixing(
         f"least {asked:g} with a probability of {_percent(probability)} "
         f"(dHmix ± {1000 * uncertainty_ev_per_cation:.0f} meV per cation){objection}"
     )
+    if rms > KB_EV_PER_K * temperature_k / 2:  # as much as decides about mixing
+        rule += f"; the curve misses the points by {1000 * rms:.0f} meV"
     return MixingAssessment(
         solution=solution,
         fit_rms_ev_per_cation=rms,
@@ -448,14 +484,27 @@ class _TieLine:
     uncertainty_ev: float
 
 
-def _tie_lines(combined: CombinedMixing, temperature_k: float) -> list[_TieLine]:
-    """Return each computed mixture's, with the points' own values and ideal entropy."""
+def _tie_lines(
+    combined: CombinedMixing, temperature_k: float, *, to_attracting: bool = True
+) -> list[_TieLine]:
+    """Return each computed mixture's, with the points' own values and ideal entropy.
+
+    Parameters
+    ----------
+    to_attracting
+        Whether a line may end, on the dopant's side, at a mixture of strong attraction.
+    """
     ideal = SubregularSolution(0.0)
     g = {
         p.fraction: p.value + float(ideal.free_energy(p.fraction, temperature_k))
         for p in combined.points
     }
     g |= {0.0: 0.0, 1.0: 0.0}
+    ends = {0.0, 1.0} | {
+        p.fraction
+        for p in combined.points
+        if to_attracting or p.value >= STRONG_ATTRACTION_EV_PER_CATION
+    }
 
     def error(x: float) -> float:
         return 4 * x * (1 - x) * combined.uncertainty_ev_per_cation
@@ -472,17 +521,22 @@ def _tie_lines(combined: CombinedMixing, temperature_k: float) -> list[_TieLine]
 
     found = []
     for x in (p.fraction for p in combined.points):
-        pairs = product((a for a in g if a < x), [b for b in g if b > x])
+        pairs = product((a for a in g if a < x), [b for b in ends if b > x])
         found.append(max((tie_line(x, a, b) for a, b in pairs), key=lambda t: t.above_ev))
     return found
 
 
 def _decide(
-    probability: float, gap: MiscibilityGap | None, ties: Sequence[_TieLine], asked: float
+    combined: CombinedMixing,
+    probability: float,
+    gap: MiscibilityGap | None,
+    temperature_k: float,
+    asked: float,
 ) -> tuple[MixingVerdict, str]:
     """Return the verdict and what the computed mixtures object to it, in words."""
-    shown = [t for t in ties if t.above_ev > t.uncertainty_ev]
     if probability >= LIKELY:
+        ties = _tie_lines(combined, temperature_k)
+        shown = [t for t in ties if t.above_ev > t.uncertainty_ev]
         against = [t for t in shown if t.host_rich < asked - 1e-9]
         if not against:
             return "mixes", ""
@@ -493,9 +547,16 @@ def _decide(
         )
     if probability > 1 - LIKELY:
         return "undecided", ""
+    ties = _tie_lines(combined, temperature_k, to_attracting=False)
     in_gap = [t for t in ties if gap and gap.host_rich < t.fraction < gap.dopant_rich]
-    if len(ties) == 1 or any(t in shown for t in in_gap):
+    if len(ties) == 1 or any(t.above_ev > t.uncertainty_ev for t in in_gap):
         return "separates", ""
+    lowest = min(combined.points, key=lambda p: p.value)
+    if in_gap and lowest.value < STRONG_ATTRACTION_EV_PER_CATION:
+        return "undecided", (
+            f"; but what takes the dopant there is a mixture too: at {lowest.fraction:g} dHmix is "
+            f"{1000 * lowest.value:.0f} meV per cation"
+        )
     if gap and not in_gap:
         return "undecided", "; but the gap lies between computed fractions"
     return "undecided", (
@@ -609,7 +670,9 @@ def rules_in_words(thresholds: Thresholds, temperature_k: float) -> list[str]:
             f"at {temperature_k:g} K with a probability of {100 * LIKELY:g} % or more, by the "
             "uncertainty of dHmix and of its asymmetry, and no computed mixture lies above the tie "
             f"lines of the others by more than its own; separates: with {100 * (1 - LIKELY):.0f} % or "
-            "less, and a computed mixture in the gap lies above such a line; undecided otherwise. "
+            "less, and a computed mixture in the gap lies above such a line; undecided otherwise, and where "
+            f"dHmix falls below {1000 * STRONG_ATTRACTION_EV_PER_CATION:g} meV per cation: one cation then "
+            "reduces the other, and the energy above the hull has to tell. "
             "Common tangent of the fitted (sub)regular solution, with ideal entropy."
         ),
         (

@@ -23,6 +23,7 @@ from rocksalt.screening.criteria import (
 from rocksalt.screening.elements import host_cations
 from rocksalt.screening.hull import HullEntry
 from rocksalt.screening.verdicts import (
+    STRONG_ATTRACTION_EV_PER_CATION,
     VERDICT_ORDER,
     PointValue,
     Thresholds,
@@ -44,7 +45,12 @@ from rocksalt.stores.phase_documents import HullDoc, SeriesDoc, VacancyDoc
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
 from rocksalt.workflows.derive_phases import MEASURED, hull_docs, series_docs, vacancy_docs
-from rocksalt.workflows.derive_rock_salt import assessed, formation_energy, mixing
+from rocksalt.workflows.derive_rock_salt import (
+    assessed,
+    formation_energy,
+    mixing,
+    relative_error,
+)
 from rocksalt.workflows.electronic_structure import electronic_structure_docs
 from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.plan_stages import layered_dopants
@@ -78,16 +84,27 @@ def _deciding_formations(
     deciding engine among them decides about mixing alone.
     """
     whole = [f for f in formations if f.reduction_dmu_o_ev is not None]
-    too_high = {f.engine: campaign.energy_scale(f.engine).too_high_ev_per_formula for f in whole}
+    too_high = {f.engine: _too_high(campaign, f.engine) for f in whole}
     sure = [f for f in whole if not too_high[f.engine] and get_engine(f.engine).scale.is_known]
     found = deciding(campaign, sure or whole, lambda f: True)
     return found, max((too_high[f.engine] for f in found), default=0.0)
 
 
 def pair_over_engines(
-    campaign: Campaign, dopant: str, host: str, mixings: Iterable[MixingDoc]
+    campaign: Campaign,
+    dopant: str,
+    host: str,
+    mixings: Iterable[MixingDoc],
+    *,
+    near_hull: bool = False,
 ) -> dict[str, Any]:
-    """Return mean, uncertainty, solubility and verdict of one pair over the engines that decide."""
+    """Return mean, uncertainty, solubility and verdict of one pair over the engines that decide.
+
+    Parameters
+    ----------
+    near_hull
+        A mixture of them was found near enough to the hull of all phases.
+    """
     computed = deciding(campaign, [m for m in mixings if m.points], lambda m: not m.missing)
     thresholds = campaign.thresholds
     if campaign.triage is not None and [m.engine for m in computed] == campaign.engines[-1:]:
@@ -106,7 +123,7 @@ def pair_over_engines(
             "uncertainty_ev_per_cation": None,
             **assessed(None),
         }
-    combined = combine_engines(by_engine, thresholds)
+    combined = combine_engines(by_engine, thresholds, relative_error(by_engine))
     assessment = assess_mixing(
         combined,
         campaign.temperature,
@@ -114,6 +131,7 @@ def pair_over_engines(
         dopant,
         host,
         [m.verdict for m in computed],
+        near_hull=near_hull,
     )
     return {
         "engines": list(by_engine),
@@ -144,11 +162,6 @@ def candidate(
     formations = [f for f in formations if f.cation == dopant]
     mixings = [m for m in mixings if m.dopant == dopant]
     deciding_formations, too_high = _deciding_formations(campaign, formations)
-    hosts = {
-        host: pair_over_engines(campaign, dopant, host, [m for m in mixings if m.host == host])
-        for host in campaign.hosts
-        if dopant not in host_cations(host)
-    }
     formation = assess_formation(
         dopant,
         {
@@ -161,7 +174,8 @@ def candidate(
     )
     hulls = [h for h in hulls if h.dopant == dopant]
     windows = {host: _window_states(host, hulls, formations) for host in campaign.hosts}
-    above = {host: _above_hull(campaign, host, hulls) for host in hosts}
+    taking_in = [host for host in campaign.hosts if dopant not in host_cations(host)]
+    above = {host: _above_hull(campaign, host, hulls) for host in taking_in}
     retention = {
         v.engine: v.retention_ev
         for v in vacancies
@@ -169,16 +183,25 @@ def candidate(
     }
     criteria: dict[str, Criterion] = {}
     if "hull" in campaign.stages:
-        for host in hosts:
+        for host in taking_in:
             found = above[host] or {"fraction": 0.0, "value": {}}
             criteria[f"oxide in {host}O window"] = assess_window(
                 dopant, host, *_window_edges(campaign, host, hulls)
             )
-            criteria[f"near hull with {host}O"] = assess_above_hull(
-                dopant, host, found["fraction"], _known(found["value"]), campaign.thresholds
-            )
+            criteria[f"near hull with {host}O"] = _near_hull(campaign, dopant, host, found)
     if "oxygen-vacancy" in campaign.stages and dopant in layered_dopants(campaign):
         criteria["retains oxygen"] = assess_retention(dopant, retention, campaign.thresholds)
+    hosts = {
+        host: pair_over_engines(
+            campaign,
+            dopant,
+            host,
+            [m for m in mixings if m.host == host],
+            near_hull=f"near hull with {host}O" in criteria
+            and criteria[f"near hull with {host}O"].verdict == "pass",
+        )
+        for host in taking_in
+    }
     verdict = combined_verdict(
         overall_verdict(formation.verdict, {h: pair["verdict"] for h, pair in hosts.items()}),
         *(c.verdict for c in criteria.values()),
@@ -276,7 +299,7 @@ def _window_edges(
     for hull in hulls:
         if hull.host != host or not (hull.engine == MEASURED or _known({hull.engine: 0.0})):
             continue
-        if hull.engine != MEASURED and campaign.energy_scale(hull.engine).too_high_ev_per_formula:
+        if hull.engine != MEASURED and _too_high(campaign, hull.engine):
             uncorrected.append(hull.engine)
             continue
         window = hull.rock_salt_windows_ev.get(host)
@@ -288,6 +311,27 @@ def _window_edges(
         )
     measured = edges.pop(MEASURED, None)
     return edges, measured, campaign.thresholds, uncorrected
+
+
+def _near_hull(campaign: Campaign, dopant: str, host: str, found: Mapping[str, Any]) -> Criterion:
+    """Return whether a mixture is near the hull; uncorrected energies of DFT serve as the last.
+
+    Their oxides lie too high, so what decomposes to a metal seems to lie too high above the hull.
+    """
+    values = _known(found["value"])
+    sure = {e: v for e, v in values.items() if not _too_high(campaign, e)}
+    return assess_above_hull(
+        dopant,
+        host,
+        found["fraction"],
+        sure or values,
+        campaign.thresholds,
+        may_be_too_high=not sure and bool(values),
+    )
+
+
+def _too_high(campaign: Campaign, engine: str) -> float:
+    return campaign.energy_scale(engine).too_high_ev_per_formula
 
 
 def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict[str, Any]:
@@ -305,9 +349,6 @@ def _above_hull(campaign: Campaign, host: str, hulls: Iterable[HullDoc]) -> dict
         return {}
     return {"fraction": fraction, "value": values, "decomposition": products}
 
-
-STRONG_ATTRACTION_EV_PER_CATION = -0.1
-"""Below this, mixing is more than size and bond energy: a cation reduces the other."""
 
 DISTORTION_EV_PER_FORMULA = 0.05
 """A rock salt that gains more than this in a larger cell is said to be none."""

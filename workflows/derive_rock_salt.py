@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rocksalt.screening.elements import host_cations, mixture_formula
@@ -11,6 +11,7 @@ from rocksalt.screening.formation import rock_salt_formation
 from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
 from rocksalt.screening.scales import Energy
 from rocksalt.screening.verdicts import (
+    ENGINE_ERROR,
     MixingAssessment,
     PointValue,
     assess_mixing,
@@ -27,6 +28,7 @@ from rocksalt.stores.documents import (
 )
 from rocksalt.stores.records import Summary
 from rocksalt.workflows.campaign import Campaign
+from rocksalt.workflows.engines import get_engine
 from rocksalt.workflows.results import Results, by_prototype, reference
 
 PRIMITIVE_ROCK_SALTS = {"rock-salt", "rock-salt small", "rock-salt large"}
@@ -143,7 +145,7 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
     uncertainty = None
     if points:
         values = [PointValue(p.fraction, p.value, p.uncertainty) for p in points]
-        combined = combine_engines({engine: values}, campaign.thresholds)
+        combined = combine_engines({engine: values}, campaign.thresholds, relative_error([engine]))
         uncertainty = combined.uncertainty_ev_per_cation
         assessment = assess_mixing(
             combined, campaign.temperature, campaign.thresholds, dopant, host
@@ -160,6 +162,11 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
         missing=missing,
         **assessed(assessment),
     )
+
+
+def relative_error(engines: Iterable[str]) -> float:
+    """Return the error of dHmix over |dHmix| that one of these engines has: of a potential, not of DFT."""
+    return 0.0 if all(get_engine(engine).is_dft for engine in engines) else ENGINE_ERROR
 
 
 def _mixing_point(

@@ -88,10 +88,22 @@ def test_the_words_on_a_window_name_every_source():
     assert "is metal wherever" in assess_window("Ru", "Mn", {"a": METAL}, None, BINARY).reason
 
 
+@pytest.mark.parametrize(("value", "verdict"), [(0.0, "pass"), (1.0, "undecided")])
+def test_uncorrected_energies_do_not_put_a_mixture_too_far_above_the_hull(value, verdict):
+    given = ("Ru", "Mn", 0.25, {"gpaw:fast": value}, Thresholds())
+    found = assess_above_hull(*given, may_be_too_high=True)
+    assert found.verdict == verdict
+    assert "uncorrected" in found.reason
+    assert assess_above_hull(*given).verdict == ("pass" if verdict == "pass" else "fail")
+
+
 def test_uncorrected_engines_do_not_tell_about_a_window():
-    found = assess_window("Ru", "Mn", {}, METAL, BINARY, ["gpaw:balanced"])
+    found = assess_window("Ru", "Mn", {}, None, BINARY, ["gpaw:balanced"])
     assert found.verdict == "undecided"
     assert "gpaw:balanced are uncorrected" in found.reason
+    left = assess_window("Ru", "Mn", {}, METAL, BINARY, ["gpaw:balanced"])
+    assert left.verdict == "fail"
+    assert "measured: metal below" in left.reason
 
 
 # Numbers with a threshold and an uncertainty --------------------------------------------------

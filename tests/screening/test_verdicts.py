@@ -36,13 +36,15 @@ def point(value, fraction=0.5, uncertainty=0.0):
     return PointValue(fraction, value, uncertainty)
 
 
-def assess(*points, uncertainty=ONE_ENGINE, asymmetry=0.0, temperature=300.0, engines=()):
+def assess(
+    *points, uncertainty=ONE_ENGINE, asymmetry=0.0, temperature=300.0, engines=(), near_hull=True
+):
     combined = CombinedMixing(list(points), uncertainty, asymmetry)
-    return assess_mixing(combined, temperature, THRESHOLDS, "M", "H", engines)
+    return assess_mixing(combined, temperature, THRESHOLDS, "M", "H", engines, near_hull=near_hull)
 
 
-def combine(**by_engine):
-    return combine_engines(by_engine, THRESHOLDS)
+def combine(relative_error=0.0, **by_engine):
+    return combine_engines(by_engine, THRESHOLDS, relative_error)
 
 
 # The random alloy --------------------------------------------------------------------------------
@@ -105,6 +107,29 @@ def test_one_engine_gets_its_floor():
     assert combined.points == [point(0.1)]
     assert combined.uncertainty_ev_per_cation == ONE_ENGINE
     assert combined.asymmetry_uncertainty_ev == math.inf
+
+
+def test_one_engines_error_grows_with_the_enthalpy():
+    for value in (0.2, -0.2):
+        combined = combine(
+            0.3, a=[point(value * 0.75, 0.25), point(value), point(0.75 * value, 0.75)]
+        )
+        assert combined.uncertainty_ev_per_cation == pytest.approx(math.hypot(ONE_ENGINE, 0.06))
+    pair = {"a": [point(0.2)], "b": [point(0.2)]}  # they show themselves how far they agree
+    assert combine(0.3, **pair) == combine(0.0, **pair)
+    assert combine_engines({"a": [point(0.2)]}, THRESHOLDS) == combine(0.3, a=[point(0.2)])
+
+
+def test_engines_are_as_far_apart_as_their_curves():
+    """An end member that they place differently moves a curve less than its farthest point."""
+    x = (0.1, 0.5, 0.9)
+    one, other = ([point(0.1 + shift * f, f) for f in x] for shift in (0.0, 0.2))
+    halves = [
+        float(fit_regular(x, [p.value for p in points])[0].enthalpy(0.5)) for points in (one, other)
+    ]
+    found = combine(a=one, b=other).uncertainty_ev_per_cation
+    assert found == pytest.approx(abs(halves[1] - halves[0]) / 2)
+    assert found < 0.2 * 0.9 / 0.36 / 2  # that of the last point, carried to x = 1/2
 
 
 def test_one_engines_error_and_that_of_the_arrangements_add_in_squares():
@@ -368,10 +393,36 @@ def test_a_gap_between_computed_fractions_does_not_separate():
 
 
 def test_a_computed_mixture_above_the_tie_line_of_two_others_separates():
-    # -191 - 14.5 of ideal entropy, against half of -573 - 17.9.
+    # 60 - 14.5 meV of ideal entropy at 1/4 against half of 10 - 17.9, which is no strong attraction.
+    found = assess_mixing(three((0.06, 0.01, 0.06)), 300, THRESHOLDS, "M", "H")
+    assert found.probability < 0.16
+    assert found.verdict == "separates"
+
+
+def test_a_mixture_of_strong_attraction_takes_the_dopant_and_does_not_reject_it():
+    # -191 - 14.5 of ideal entropy at 1/4, against half of -573 - 17.9.
     found = assess_mixing(three(Y_NIO), 300, THRESHOLDS, "Y", "Ni")
     assert found.solubility_limit < 0.01
-    assert found.verdict == "separates"
+    assert found.probability < 0.16
+    assert found.verdict == "undecided"
+    assert "a mixture too: at 0.75 dHmix is -664 meV" in found.rule
+
+
+@pytest.mark.parametrize(("value", "alone"), [(-0.099, "mixes"), (-0.101, "undecided")])
+def test_strong_attraction_is_no_mark_of_a_solid_solution(value, alone):
+    points = [point(value, x) for x in (0.25, 0.5, 0.75)]
+    found = assess(*points, uncertainty=0.001, near_hull=False)
+    assert found.probability > 0.84
+    assert found.verdict == alone
+    assert ("no mark of a solid solution" in found.rule) == (alone == "undecided")
+    assert assess(*points, uncertainty=0.001, near_hull=True).verdict == "mixes"
+
+
+def test_a_curve_that_misses_the_points_is_said():
+    points = [point(v, x) for v, x in ((-0.2, 0.25), (-0.1, 0.5), (-0.1, 0.75))]
+    found = assess(*points)
+    assert f"misses the points by {1000 * found.fit_rms_ev_per_cation:.0f} meV" in found.rule
+    assert "misses" not in assess(*curve(0.1, 0.1)).rule
 
 
 def test_a_mixture_above_a_tie_line_speaks_against_mixing():
@@ -379,7 +430,7 @@ def test_a_mixture_above_a_tie_line_speaks_against_mixing():
     points = [point(v, x) for v, x in ((-0.165, 0.25), (-0.39, 0.5), (-0.165, 0.75))]
     for uncertainty, verdict in ((0.04, "mixes"), (0.01, "undecided")):
         combined = CombinedMixing(points, uncertainty, 0.0)
-        found = assess_mixing(combined, 300, THRESHOLDS, "M", "H")
+        found = assess_mixing(combined, 300, THRESHOLDS, "M", "H", near_hull=True)
         assert found.probability > 0.84
         assert found.verdict == verdict
     assert "at 0.25 lies 24 meV per cation above the tie line from 0 to 0.5" in found.rule
@@ -388,7 +439,8 @@ def test_a_mixture_above_a_tie_line_speaks_against_mixing():
 def test_a_gap_beyond_the_fraction_asked_for_does_not_speak_against_mixing():
     # One half and three quarters fall apart into a quarter and MO: the host dissolves a quarter.
     points = [point(v, x) for v, x in ((-0.12, 0.25), (-0.02, 0.5), (0.02, 0.75))]
-    found = assess_mixing(CombinedMixing(points, 0.005, 0.01), 300, THRESHOLDS, "M", "H")
+    sure = CombinedMixing(points, 0.005, 0.01)
+    found = assess_mixing(sure, 300, THRESHOLDS, "M", "H", near_hull=True)
     assert found.dopant_rich_limit > 0.9
     assert found.solubility_limit > 0.25
     assert found.verdict == "mixes"
