@@ -14,8 +14,9 @@ SCHEMES = ("mongodb://", "mongodb+srv://")
 DEFAULT_STORE = "results.sqlite"
 """Where results are when nobody says otherwise."""
 
-_USER_INFO = re.compile(r"(mongodb(?:\+srv)?:/{1,2}[^:/@\s]*):\S*@")
-_WHOLE = re.compile(r"\A(mongodb(?:\+srv)?:/{1,2}[^:/@\s]*):.*@", re.DOTALL)
+_SCHEME = r"[a-z][a-z0-9.+-]*:/{1,2}[^:/@\s]*"  # of any kind of address, up to the user's name
+_USER_INFO = re.compile(rf"({_SCHEME}):\S*@", re.IGNORECASE)
+_WHOLE = re.compile(rf"\A({_SCHEME}):.*@", re.DOTALL | re.IGNORECASE)
 _OPTION = re.compile(r"([?&](?:\w*password\w*|authmechanismproperties)=)[^&\s]*", re.IGNORECASE)
 
 HIDDEN = "***"

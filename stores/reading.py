@@ -103,9 +103,14 @@ def existing_file(address: str) -> Path:
         When it is not.
     """
     path = Path(address).expanduser()
-    if not path.exists():
-        raise RocksaltError(f"store {path}: no such file: run a campaign first, or give --store")
-    return path
+    try:
+        if path.exists():
+            return path
+    except PermissionError:
+        raise RocksaltError(
+            f"store {path}: its folder cannot be looked into: ask its owner, or give --store"
+        ) from None
+    raise RocksaltError(f"store {path}: no such file: run a campaign first, or give --store")
 
 
 def check_schema_version(store: Documents, address: str) -> None:

@@ -32,6 +32,8 @@ _REMEDIES = {
     "SQLITE_NOTADB": "is not an SQLite file: choose another path, or move that file away",
     "SQLITE_CORRUPT": "is damaged: restore a copy, or rescue what is left with "
     "`sqlite3 FILE .recover`",
+    "SQLITE_PROTOCOL": "cannot be read with the log beside it (-wal), which another process is changing "
+    "or which is damaged: try again, or copy both into a folder of your own",
     "SQLITE_CANTOPEN": "cannot be opened: check that the file and its folder can be read and "
     "written, and that the disk is not full",
     "SQLITE_IOERR": "cannot be read or written (on a network file system, use "
@@ -246,7 +248,8 @@ def _check_content(path: Path, con: sqlite3.Connection) -> None:
 
 def may_write(path: Path) -> bool:
     """Say whether a file that is there can be written, which takes its folder too."""
-    return os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+    path = path.resolve()
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _read_only_uri(path: Path) -> str:
@@ -258,9 +261,13 @@ def _read_only_uri(path: Path) -> str:
         When a part of its content is in the write-ahead log beside it, which SQLite cannot read
         without making a further file.
     """
-    log = path.with_name(f"{path.name}-wal")
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    if path.with_name(f"{path.name}-shm").exists():  # another process has it open
+    path = path.resolve()  # the log is beside the file itself, not beside a link to it
+    log, index = (path.with_name(f"{path.name}-{part}") for part in ("wal", "shm"))
+    for part in (path, log, index):
+        if part.exists() and not os.access(part, os.R_OK):
+            raise RocksaltError(f"{part} cannot be read: ask its owner to allow it")
+    uri = f"{path.as_uri()}?mode=ro"
+    if log.exists() and index.exists():  # another process has it open, or had
         return uri
     if log.exists() and log.stat().st_size:
         raise RocksaltError(

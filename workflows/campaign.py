@@ -19,6 +19,7 @@ from rocksalt.screening.lithium import LAYERED_CELLS, layered_cell
 from rocksalt.screening.mixtures import CATION_CELLS, count_of
 from rocksalt.screening.scales import EnergyScale, scale_at_u
 from rocksalt.screening.verdicts import Thresholds
+from rocksalt.stores.addresses import has_password
 from rocksalt.workflows.dft.density_of_states import DEFAULT_K_DENSITY, DensityOfStatesSettings
 from rocksalt.workflows.dft.settings import (
     DEFAULT_SETTINGS,
@@ -554,6 +555,10 @@ def load_campaign(path: str | Path) -> Campaign:
         One line with file, key, value and remedy.
     """
     path = Path(path)
+    if has_password(str(path)):  # an address, where the file was to stand
+        raise RocksaltError(
+            "the campaign is a file: give its path, and the address of a store with --store"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

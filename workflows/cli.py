@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -79,6 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]  # it may stand anywhere
+    _prepare_streams()
     limit_threads()  # before numpy is imported: relaxations run one per core
     try:
         with _noted_interrupts():
@@ -86,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         if code and was_interrupted():  # typer makes a code of a Ctrl-C
             _stopped()
         raise SystemExit(code or 0)
-    except Exception as error:  # a user gets one line, not a traceback
+    except Exception as error:  # noqa: BLE001  # a user gets one line, not a traceback
         if was_interrupted() and not debug:
             _stopped()
         if is_usage_error(error):
@@ -96,10 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise SystemExit(2) from None
         _hide_passwords(error)
         foreign = getattr(error, "title", None) == "JobflowSettings"  # quotes the configuration
-        if debug and foreign:
-            raise _about_jobflow(error) from None
         if debug:
-            raise
+            shown = _about_jobflow(error) if foreign else error
+            traceback.print_exception(shown)
+            raise SystemExit(2) from None
         line = _one_line(_about_jobflow(error) if foreign else error)
         print(f"rocksalt: {line}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -107,6 +111,16 @@ def main(arguments: list[str] | None = None) -> None:
         _stopped()
     finally:
         close_stores()
+
+
+def _prepare_streams() -> None:
+    """Let output go nowhere where it is closed, and lose a letter where it cannot be written."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # until the process ends
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _stopped() -> NoReturn:
@@ -151,6 +165,8 @@ def _one_line(error: Exception) -> str:
         from rocksalt.stores.mongo import explained_server_error
 
         return str(explained_server_error(error))
+    if isinstance(error, OSError) and error.errno in {errno.EBADF, errno.ENOSPC, errno.EPIPE}:
+        return f"the output cannot be written: {error.strerror}"
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     return f"unexpected {reason}; --debug shows where"
 

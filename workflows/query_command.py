@@ -53,7 +53,7 @@ def query(
     properties: Annotated[
         str | None, typer.Option(help="Fields to print, separated by commas.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most this many; 0 for all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, max=10**9, help="At most this many; 0 for all.")] = 0,
     technique: Annotated[
         str | None, typer.Option(help="Measurements instead, of this technique, e.g. xanes.")
     ] = None,

@@ -240,11 +240,23 @@ class Record:
         wanted = list(planned)
         if wanted and len(self.lacking(wanted)) == len(wanted):
             names = ", ".join(map(repr, self.campaigns)) or "no campaign"
+            remedy = "give the record of this campaign, or the campaign file that it was made with"
+            engines = self._engines_of(campaign.name)
+            if engines and not set(engines) & set(campaign.engines):
+                remedy = (
+                    f"it was computed with {', '.join(engines)}, and the file says "
+                    f"{', '.join(campaign.engines)}: write engines: [{', '.join(engines)}]"
+                )
             raise RocksaltError(
                 f"record {self.name}: holds none of the {len(wanted)} calculations of campaign "
-                f"{campaign.name!r} as its file has it now; it is of {names}: give the record of this "
-                "campaign, or the campaign file that it was made with"
+                f"{campaign.name!r} as its file has it now; it is of {names}: {remedy}"
             )
+
+    def _engines_of(self, name: str) -> list[str]:
+        """Return the engines of a campaign as it was recorded, none where there is none."""
+        output = load_document(self.store, f"campaign-{name}") if self.store else None
+        output = output or self._campaigns.get(name, {})
+        return list(output.get("settings", {}).get("engines", []))
 
 
 class ReplayedWork:

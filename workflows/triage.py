@@ -78,7 +78,7 @@ def decide(
             passed_over.append(
                 {
                     "dopant": choice.dopant,
-                    "why": f"needs {cost:.2f} CPU h, {left:.2f} of the budget are left; "
+                    "why": f"needs {cost:.2g} CPU h, {left:.2g} of the budget are left; "
                     + choice.reason,
                 }
             )

@@ -113,6 +113,8 @@ def test_a_server_address_names_database_and_collections():
             "m://h/d?tlsCertificateKeyFilePassword=***&a=1",
         ),
         ("?authMechanismProperties=AWS_SESSION_TOKEN:x", "?authMechanismProperties=***"),
+        ("MONGODB://me:x@host/db", "MONGODB://me:***@host/db"),
+        ("store postgres://me:x@h/d: no", "store postgres://me:***@h/d: no"),
         ("results.sqlite", "results.sqlite"),
     ],
 )

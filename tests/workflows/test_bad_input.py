@@ -408,11 +408,11 @@ def test_bad_settings(cli, campaign_file, tmp_path, monkeypatch, text, fragments
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(cli):
-    from rocksalt.screening.errors import RocksaltError
-
     for arguments in (["--debug", "check", "no.yaml"], ["check", "no.yaml", "--debug"]):
-        with pytest.raises(RocksaltError, match="no such file"):
-            cli(*arguments)
+        answer = cli(*arguments)
+        assert answer.code == 2
+        assert "Traceback" in answer.err
+        assert "RocksaltError: no.yaml: no such file" in answer.err
 
 
 def test_an_error_that_nobody_foresaw_is_one_line_too(cli, campaign_file, monkeypatch):
@@ -486,3 +486,17 @@ def test_keys_of_a_part_are_named_for_a_wrong_one(cli, campaign_file, changes, k
     assert "unknown key" in answer.err
     assert known in answer.err
     assert "dopants, hosts" not in answer.err
+
+
+@pytest.mark.parametrize("command", [["run"], ["check"], ["submit", "--manager", "fireworks"]])
+def test_an_address_where_a_campaign_file_was_to_stand(cli, command):
+    answer = cli(*command, "mongodb://me:s3cret@host/db")
+    assert answer.code == 2
+    assert "s3cret" not in answer.err
+    assert "the campaign is a file: give its path" in answer.err
+
+
+def test_a_limit_beyond_all_stores(cli):
+    answer = cli("query", "--limit", "99999999999999999999")
+    assert answer.code == 2
+    assert "--limit" in answer.err

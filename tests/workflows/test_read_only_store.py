@@ -100,6 +100,36 @@ def test_a_file_that_is_being_written(cli, not_writable):
         owner.close()
 
 
+def test_a_link_to_a_file_reads_the_log_of_the_file(cli, not_writable, tmp_path):
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(not_writable)
+    owner = sqlite3.connect(not_writable)
+    try:
+        owner.execute("PRAGMA journal_mode = WAL")
+        owner.execute("DELETE FROM summaries_1")
+        owner.commit()
+        assert "0 calculations" in cli("query", "--store", str(link)).err
+    finally:
+        owner.close()
+    not_writable.with_name("results.sqlite-wal").write_bytes(b"x")
+    assert "copy both" in cli("status", "--store", str(link)).err
+
+
+def test_an_index_of_the_log_without_the_log(cli, not_writable):
+    not_writable.with_name("results.sqlite-shm").write_bytes(b"x" * 32768)
+    assert cli("status", "--store", str(not_writable)).code == 0
+
+
+def test_a_folder_that_may_not_be_looked_into(cli, not_writable, monkeypatch):
+    def exists(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.exists", exists)
+    answer = cli("status", "--store", str(not_writable))
+    assert answer.code == 2
+    assert "its folder cannot be looked into: ask its owner" in answer.err
+
+
 def test_an_older_file(cli, not_writable):
     with sqlite3.connect(not_writable) as con:
         con.execute("PRAGMA user_version = 1")
