@@ -19,11 +19,14 @@ below that is an error of the estimate too: references are of the lowest.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from rocksalt.screening.elements import host_cations
 from rocksalt.screening.verdicts import (
+    LITHIATED_HOST_ERROR_EV_PER_CATION,
     distortion_uncertainty_ev_per_cation,
     random_alloy_value,
 )
@@ -69,7 +72,7 @@ def gains_of(address: str, campaign: str | None) -> Gains:
 
 def weighted(gains: Gains, pair: MixingDoc, fraction: float) -> float:
     """Return the gains of both end members, weighted with their shares."""
-    dopant, host = gains[pair.engine, pair.dopant], gains[pair.engine, pair.host]
+    dopant, host = (gains.get((pair.engine, each), 0.0) for each in (pair.dopant, pair.host))
     return fraction * dopant + (1 - fraction) * host
 
 
@@ -123,7 +126,9 @@ def cases(
                 estimates.append(("quasi-random cell", [], point.sqs))
             for name, enumerated, sqs in estimates if key in reference else []:
                 value, _, uncertainty = random_alloy_value(enumerated, sqs)
-                whole = float(np.hypot(uncertainty, of_distortion))
+                lithiated = len(host_cations(pair.host)) > 1
+                of_lithium = LITHIATED_HOST_ERROR_EV_PER_CATION if lithiated else 0.0
+                whole = math.hypot(uncertainty, of_distortion, of_lithium)
                 group = f"{name}, {'steady' if steady else 'distorting'}"
                 found.setdefault(group, []).append((x, value, whole, reference[key]))
     return found

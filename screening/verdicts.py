@@ -36,6 +36,10 @@ SEVERAL_ARRANGEMENTS_ERROR = 0.3
 QUASI_RANDOM_ERROR = 0.2
 """The same from a quasi-random cell of 8 or 16 cations."""
 
+LITHIATED_HOST_ERROR_EV_PER_CATION = 0.015
+"""The same from quasi-random cells of three cations, in a disordered host with lithium, in squares: how
+lithium and the metal are arranged differs from cell to cell, the host's own among them."""
+
 DISTORTION_ERROR = 0.3
 """Standard uncertainty of dHmix over what the end members gain by leaving the rock-salt structure."""
 

@@ -12,6 +12,7 @@ from rocksalt.screening.mixing import mixing_enthalpy_ev_per_cation
 from rocksalt.screening.scales import Energy
 from rocksalt.screening.verdicts import (
     ENGINE_ERROR,
+    LITHIATED_HOST_ERROR_EV_PER_CATION,
     MixingAssessment,
     PointValue,
     assess_mixing,
@@ -139,7 +140,8 @@ def mixing(campaign: Campaign, results: Results, engine: str, dopant: str, host:
             of_distortion = distortion_uncertainty_ev_per_cation(
                 fraction, gains[dopant], gains[host]
             )
-            point.uncertainty = math.hypot(point.uncertainty, of_distortion)
+            of_lithium = LITHIATED_HOST_ERROR_EV_PER_CATION if len(hosts) > 1 else 0.0
+            point.uncertainty = math.hypot(point.uncertainty, of_distortion, of_lithium)
             points.append(point)
     assessment = None
     uncertainty = None

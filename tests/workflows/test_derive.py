@@ -152,6 +152,18 @@ def test_mixing_enthalpies(campaign_of):
     assert document.missing == []
 
 
+def test_a_host_with_lithium_makes_mixing_less_sure(campaign_of):
+    campaign = campaign_of(dopants=["Mg"], hosts=["Li0.5Mn0.5"], fractions=[0.5])
+    given = [
+        summary("end-member", -6.0, prototype="rock-salt", Mg=1),
+        summary("end-member", -7.0, nsites=32, prototype="sqs", Li=0.5, Mn=0.5),
+        summary("mixture", -6.47, nsites=32, prototype="sqs", Mg=0.5, Li=0.25, Mn=0.25),
+    ]
+    (point,) = mixing(campaign, Results(given), "mock", "Mg", "Li0.5Mn0.5").points
+    assert point.value == pytest.approx(0.06)  # 2 (-6.47) + (12 + 14) / 2
+    assert point.uncertainty == pytest.approx(hypot(0.2 * 0.06, 0.015))
+
+
 def test_the_order_of_an_end_member_makes_mixing_less_sure(campaign_of):
     """NiO ferromagnetic and antiferromagnetic 0.264 eV per formula unit apart, MgO without an order."""
     nickel = summary("end-member", -6.591, nsites=4, prototype="rock-salt", Ni=1)
