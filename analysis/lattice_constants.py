@@ -185,11 +185,17 @@ def lattice_constants(
     rank = np.linalg.matrix_rank(
         np.column_stack([edges, *(slope * shift.per_unit(measured) for shift in free)])
     )
-    if rank < edges.shape[1] + len(free):
+    unknowns = edges.shape[1] + len(free)
+    if rank < unknowns:
+        number = f"at least {unknowns} reflections" if len(peaks) < unknowns else "reflections"
+        where = "that lie further apart"  # the shifts look alike, or like another cell
+        if np.linalg.matrix_rank(edges) < edges.shape[1]:  # never of a cubic cell
+            where = "with and without l, as 003, 104 and 110"
+        elif len(peaks) < unknowns:
+            where = f"for as many unknowns, not {len(peaks)}"
         raise MeasurementError(
             f"{', '.join(peaks)} do not determine a {crystal} cell"
-            f"{''.join(f' and a {shift.name}' for shift in free)}: give "
-            f"{'reflections with and without l, as 003, 104 and 110' if crystal == 'hexagonal' else 'more'}"
+            f"{''.join(f' and a {shift.name}' for shift in free)}: give {number} {where}"
         )
     angle = measured - sum(shift.value * shift.per_unit(measured) for shift in kept)
     freedom = len(peaks) - edges.shape[1] - len(fitted)

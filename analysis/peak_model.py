@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from scipy.integrate import cumulative_trapezoid
 from scipy.special import erf
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 _SHIRLEY_TOLERANCE = 1e-7  # of the data's range
@@ -22,10 +23,8 @@ _SHIFTS_TRIED = 7
 _LN2 = math.log(2)
 
 
-class Component(BaseModel):
+class Component(UserInput):
     """One peak of a template; positions and widths in the unit of the axis."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     position: float
     shift: float = Field(0.0, ge=0, description="how far the position may move either way")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from rocksalt.analysis.errors import MeasurementError
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.screening.elements import check_cation, host_cations
 from rocksalt.screening.errors import RocksaltError
 
@@ -33,14 +34,12 @@ def composition_of(formula: str) -> Composition:
     return found
 
 
-class Sample(BaseModel):
+class Sample(UserInput):
     """A sample, and what its measurements cannot say by themselves.
 
     Quantities per gram need `active_mass_mg`, those per area `electrode_area_cm2`: an analysis that
     needs one and has none asks for it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, max_length=80)
     composition: str | None = Field(None, description="formula of the active material")

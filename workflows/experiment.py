@@ -133,13 +133,22 @@ def analyse(task: Task) -> tuple[ExperimentDoc, Analysis]:
     module = get_technique(task.technique)
     try:
         found = module.analyse(task.file, task.sample, task.options)
+        document = _document(task, found)
     except MeasurementError as error:
         said = str(error)
         where = "" if str(task.file) in said else f"{task.file}: "
         raise MeasurementError(f"{where}{task.technique}: {said}" if where else said) from error
     except RocksaltError as error:
         raise MeasurementError(f"{task.file}: {task.technique}: {error}") from error
-    document = ExperimentDoc(
+    except Exception as error:  # whatever an analysis stumbles over, the others are to be done
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MeasurementError(f"{task.file}: {task.technique}: unexpected {reason}") from error
+    return document, found
+
+
+def _document(task: Task, found: Analysis) -> ExperimentDoc:
+    """Return what is stored of an analysis, but for its curves."""
+    return ExperimentDoc(
         key=task.key,
         technique=task.technique,
         sample=task.sample.model_dump(mode="json"),
@@ -156,7 +165,6 @@ def analyse(task: Task) -> tuple[ExperimentDoc, Analysis]:
         remarks=found.remarks,
         versions=dict(_versions()),
     )
-    return document, found
 
 
 def stored(store: JobStore, key: str) -> ExperimentDoc | None:

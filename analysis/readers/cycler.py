@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
@@ -29,6 +29,8 @@ from rocksalt.analysis.readers.columns import (
     read_text,
     rows_as_long_as,
 )
+from rocksalt.analysis.readers.step_times import usable_step_times
+from rocksalt.analysis.user_input import UserInput
 
 COLUMNS: dict[str, tuple[str, float]] = {
     "Test Time / s": ("time_s", 1.0),
@@ -72,10 +74,8 @@ BIOLOGIC = (".mpr", ".mpt")
 _MOST_VOLTS = 10.0  # no lithium cell has more; millivolts are above it
 
 
-class CyclerOptions(BaseModel):
+class CyclerOptions(UserInput):
     """What a cycler's file may not say by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     positive_current: Literal["charge", "discharge"] | None = Field(
         None, description="what a positive current does to the cell, for tables with headings"
@@ -137,8 +137,10 @@ def read_cycler(path: str | Path, options: CyclerOptions | None = None) -> Cycle
     options = options or CyclerOptions()
     kind = Path(path).suffix.lower()
     if kind in BIOLOGIC:
+        _refuse_time_unit(path, options, "the file has its unit")
         table = _biologic(path)
     elif kind in (".nda", ".ndax"):
+        _refuse_time_unit(path, options, "the file has its unit")
         table = _neware(path)
     else:
         text = read_text(path)
@@ -147,8 +149,18 @@ def read_cycler(path: str | Path, options: CyclerOptions | None = None) -> Cycle
         if heading is not None:
             table = _maccor(path, lines[heading:], options)
         else:
+            _refuse_time_unit(
+                path, options, "name the column, as columns: {'Test Time / min': its heading}"
+            )
             table = _with_headings(path, lines, options)
     return checked(table)
+
+
+def _refuse_time_unit(path: str | Path, options: CyclerOptions, remedy: str) -> None:
+    if options.time_unit is not None:
+        raise MeasurementError(
+            f"{path}: time_unit is for Maccor's texts alone: leave it out; {remedy}"
+        )
 
 
 def checked(table: CyclerTable) -> CyclerTable:
@@ -187,9 +199,12 @@ def checked(table: CyclerTable) -> CyclerTable:
             f"{table.path}: a voltage of {highest:g} V is not a cell's: is it in mV? then name the "
             "column with columns={'Voltage / mV': ...}"
         )
-    step_s = None if table.step_s is None else np.asarray(table.step_s, dtype=float)[finite]
-    if step_s is not None and not np.all(np.isfinite(step_s)):
-        step_s = None  # a help that is not whole is none
+    step_s = None
+    if table.step_s is not None:
+        step_s, said = usable_step_times(
+            columns["time_s"], np.asarray(table.step_s, dtype=float)[finite]
+        )
+        remarks += said
     return CyclerTable(path=table.path, step_s=step_s, remarks=remarks, **columns)
 
 

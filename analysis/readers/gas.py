@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
@@ -26,6 +26,7 @@ from rocksalt.analysis.readers.cycler import (
     net_charge,
     read_rows,
 )
+from rocksalt.analysis.user_input import UserInput
 
 RATES: dict[str, tuple[float, bool]] = {
     f"{amount}mol/{time}{per_gram}": (size / seconds, bool(per_gram))
@@ -41,10 +42,8 @@ ION_CURRENTS = {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "nA": 1e-9, "pA": 1e-12, "fA":
 """Units of ion currents: the factor to A."""
 
 
-class GasColumn(BaseModel):
+class GasColumn(UserInput):
     """One gas: its column, and what the column holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str
     unit: str = Field(description="of a rate, as nmol/s or umol/min/g, or of an ion current, as nA")
@@ -76,10 +75,8 @@ class GasColumn(BaseModel):
         return self
 
 
-class GasOptions(BaseModel):
+class GasOptions(UserInput):
     """What a table of gases may not say by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     positive_current: Literal["charge", "discharge"] | None = Field(
         None, description="what a positive current, or net capacity, does to the cell"

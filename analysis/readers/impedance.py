@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Array
 from rocksalt.analysis.readers.columns import heading_of, numbers_of, read_text
 from rocksalt.analysis.readers.cycler import BIOLOGIC, biologic_records
+from rocksalt.analysis.user_input import UserInput
 
 Complex = NDArray[np.complex128]
 
@@ -31,10 +32,8 @@ _IMAGINARY = re.compile(
 )
 
 
-class SpectrumOptions(BaseModel):
+class SpectrumOptions(UserInput):
     """What a file of spectra may not say by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     imaginary: Literal["Z''", "-Z''"] | None = Field(
         None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.eels import (
     AFTER_EV,
@@ -26,16 +26,15 @@ from rocksalt.analysis.eels import (
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Analysis, Array
 from rocksalt.analysis.readers.eels import EnergyLoss
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 LEAST_EDGE = 5.0
 """An edge with an area of fewer standard uncertainties is not there."""
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What an EELS analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     element: Literal["Cr", "Mn", "Fe", "Co", "Ni"] = Field(
         "Mn", description="whose L2,3 edge it is"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.impedance import (
@@ -17,12 +17,11 @@ from rocksalt.analysis.impedance import (
 from rocksalt.analysis.quantities import Analysis, Array, Quantity
 from rocksalt.analysis.readers.impedance import ImpedanceOptions, read_impedance
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 
 
-class Windows(BaseModel):
+class Windows(UserInput):
     """Windows of relaxation times, those of Sun et al. 2025, and when a spectrum is doubted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     charge_transfer_from_s: float = Field(1e-2, gt=0, description="fastest charge transfer")
     charge_transfer_to_s: float = Field(10.0, gt=0, description="slowest charge transfer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Analysis, Quantity
@@ -21,6 +21,7 @@ from rocksalt.analysis.segregation import (
     factors_of,
     share_of,
 )
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.screening.elements import check_cation
 from rocksalt.screening.errors import RocksaltError
 
@@ -28,10 +29,8 @@ LEAST_SIGNIFICANCE = 6.0
 """Excess variance over its uncertainty from which a length is given: below, it is found too short."""
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What an analysis of element maps may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     element: str | None = Field(
         None, description="whose share is mapped; by default the sample's dopant"

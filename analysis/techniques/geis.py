@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.impedance import kramers_kronig, relaxation_times
@@ -14,14 +14,13 @@ from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.impedance import Spectrum, SpectrumOptions, read_series
 from rocksalt.analysis.sample import Sample
 from rocksalt.analysis.techniques.eis import Windows, doubts_of, resistances
+from rocksalt.analysis.user_input import UserInput
 
 _NAMES = ("ohmic", "charge_transfer", "diffusion", "polarisation")
 
 
-class OtherSpectrum(BaseModel):
+class OtherSpectrum(UserInput):
     """A file with one more spectrum of the series."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: Path
     potential_v: float | None = Field(None, description="by default what a BioLogic file says")

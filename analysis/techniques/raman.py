@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.fitted_peaks import add_peaks, analysis_of, window_around
@@ -14,6 +14,7 @@ from rocksalt.analysis.peak_model import Background, Component
 from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.spectra import read_curve
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 LI_RICH: dict[str, Component] = {
@@ -30,10 +31,8 @@ BESIDE_PER_CM = 90.0
 """The default window goes so far beyond the outermost bands."""
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a Raman analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     components: dict[str, Component] | None = Field(
         None,

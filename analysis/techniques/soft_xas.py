@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.linear_combination import fit_combination, rank_subsets, reference_matrix
@@ -15,13 +15,12 @@ from rocksalt.analysis.readers.columns import file_sha256
 from rocksalt.analysis.readers.xas import Spectrum, read_spectrum
 from rocksalt.analysis.sample import Sample
 from rocksalt.analysis.techniques.xanes import add_fit, refuse_unknown_valences
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range, covered, difference_area, scale_yield
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a soft X-ray analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     column: str | None = Field(None, description="label or number of the yield's column (TEY, PFY)")
     group: str | None = Field(

@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.depth_profiles import Interface, fit_interface, normalised
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.spectra import Profile, read_profile
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a depth profile may be told; the markers must be given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     markers: list[str] = Field(
         min_length=1, description="fragments that end, or begin, where the layer ends"

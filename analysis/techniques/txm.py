@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.linear_combination import reference_matrix
@@ -23,13 +23,12 @@ from rocksalt.analysis.quantities import Analysis, Array, Quantity
 from rocksalt.analysis.readers.columns import file_sha256, numbers_of, read_text
 from rocksalt.analysis.readers.xas import check_energies, read_spectrum, read_stack
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a TXM-XANES analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     energies: Path = Field(description="text file with the energy of each image, eV")
     pristine: Path = Field(description="reference spectrum of the pristine state")

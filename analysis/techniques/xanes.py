@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.linear_combination import (
@@ -23,6 +23,7 @@ from rocksalt.analysis.quantities import Analysis, Array, Quantity
 from rocksalt.analysis.readers.columns import file_sha256
 from rocksalt.analysis.readers.xas import Spectrum, read_spectrum
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import (
     DERIVATIVE_WIDTH_EV,
     POST_EDGE_EV,
@@ -38,10 +39,8 @@ from rocksalt.analysis.xanes import (
 )
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a XANES analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     edge: str | None = Field(None, description="as in 'Mn K'; by default what the XDI file says")
     edge_ev: float | None = Field(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.fitted_peaks import add_peaks, analysis_of, window_around
@@ -16,6 +16,7 @@ from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.columns import file_sha256
 from rocksalt.analysis.readers.spectra import Curve, Energy, read_photoelectrons
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 from rocksalt.analysis.xanes import Range
 
 O_1S: dict[str, Component] = {
@@ -39,10 +40,8 @@ BESIDE_EV = 4.0
 _REFERENCE_WIDTH_EV: Range = (0.5, 4.0)
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What an XPS analysis may be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     components: dict[str, Component] | None = Field(
         None,

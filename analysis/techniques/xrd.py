@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.lattice_constants import (
@@ -24,6 +24,7 @@ from rocksalt.analysis.powder_peaks import PowderPeak, integrate, miller_indices
 from rocksalt.analysis.quantities import Analysis, Quantity
 from rocksalt.analysis.readers.powder import read_powder
 from rocksalt.analysis.sample import Sample
+from rocksalt.analysis.user_input import UserInput
 
 Window = tuple[float, float]
 
@@ -35,6 +36,9 @@ LARGEST_CHI_SQUARE = 9.0
 
 LARGEST_CORRELATION = 0.95
 """Of two shifts that the data part."""
+
+LARGEST_DISPLACEMENT = 0.1
+"""Of the radius: what it does to the angles is taken to first order."""
 
 LABELS = {
     "a": ("lattice_a", "angstrom"),
@@ -61,10 +65,8 @@ conditions, by the temperatures of the room and of the tube's water ('Thermal an
 in the alignment of Bragg-Brentano parafocussing powder diffractometers', Powder Diffraction)."""
 
 
-class Options(BaseModel):
+class Options(UserInput):
     """What a powder pattern may be told; the wavelength and the windows must be given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     wavelength: str | float | None = Field(
         None, description="in angstrom, or a name as CuKa (both lines by their intensities), MoKa"
@@ -94,14 +96,15 @@ class Options(BaseModel):
     )
     radius_mm: float | None = Field(
         None,
-        gt=0,
+        ge=10,
+        le=10_000,
         description="from the sample to the detector; 200 for bragg-brentano unless given",
     )
     displacement_mm: float | Literal["fit"] | None = Field(
         None,
         description="of the sample from its place (bragg-brentano: positive below): a number that is "
-        "known, 0 for none; fit, whatever it is; unless given 0 within displacement_uncertainty_mm, and "
-        "fitted within it where there are reflections enough",
+        "known, 0 for none, below a tenth of the radius; fit, whatever it is; unless given 0 within "
+        "displacement_uncertainty_mm, and fitted within it where there are reflections enough",
     )
     displacement_uncertainty_mm: float | None = Field(
         None,
@@ -197,6 +200,10 @@ def _geometry(options: Options, length: float) -> Geometry | None:
 def _shifts(file: Path, options: Options, geometry: Geometry | None) -> list[AngleShift]:
     """Return what may move all angles, and how well it is known before the fit."""
     laboratory = geometry == "bragg-brentano"
+    if options.fit_zero and options.zero_uncertainty_degrees is not None:
+        raise MeasurementError(
+            f"{file}: fit_zero knows nothing before: leave it or zero_uncertainty_degrees out"
+        )
     doubt = options.zero_uncertainty_degrees
     if doubt is None:
         doubt = ZERO_DEGREES if laboratory else 0.0
@@ -206,19 +213,15 @@ def _shifts(file: Path, options: Options, geometry: Geometry | None) -> list[Ang
         raise MeasurementError(
             f"{file}: displacement_mm: fit knows nothing before: leave it or displacement_uncertainty_mm out"
         )
+    if geometry is None or geometry == "parallel-beam":
+        _refuse_a_place(file, options, geometry)
+        return shifts
     value = given if isinstance(given, float) else 0.0
     if given == "fit":
         place = math.inf
     elif place is None:
         place = DISPLACEMENT_MM if given is None else 0.0
-    exact = not value and not place
-    if geometry is None:
-        if given is not None and not exact:
-            raise MeasurementError(
-                f"{file}: displacement_mm is given, but not what it does: give geometry"
-            )
-        return shifts
-    if geometry == "parallel-beam" or exact:
+    if not value and not place:
         return shifts
     radius = options.radius_mm or (RADIUS_MM if laboratory else None)
     if radius is None:
@@ -230,7 +233,33 @@ def _shifts(file: Path, options: Options, geometry: Geometry | None) -> list[Ang
         raise MeasurementError(
             f"{file}: a capillary is displaced along and across: give displacement_mm: 0 or fit"
         )
+    for name, size in (
+        ("displacement_mm", value),
+        ("displacement_uncertainty_mm", options.displacement_uncertainty_mm or 0.0),
+    ):
+        if abs(size) >= LARGEST_DISPLACEMENT * radius:
+            raise MeasurementError(
+                f"{file}: {name}: {size:g} is no small part of the radius of {radius:g} mm: give less "
+                "than a tenth of it"
+            )
     return shifts + sample_shifts(geometry, radius, value, place)
+
+
+def _refuse_a_place(file: Path, options: Options, geometry: Geometry | None) -> None:
+    """Refuse what is told of the sample's place where nothing says that it moves the angles."""
+    given = {
+        "displacement_mm": options.displacement_mm,
+        "displacement_uncertainty_mm": options.displacement_uncertainty_mm,
+        "radius_mm": options.radius_mm,
+    }
+    for name, value in given.items():
+        if value is None or value == 0:  # a sample in its place is one in every geometry
+            continue
+        if geometry is None:
+            raise MeasurementError(f"{file}: {name} is given, but not what it does: give geometry")
+        raise MeasurementError(
+            f"{file}: {name} does nothing in geometry {geometry}: leave it out, or give another geometry"
+        )
 
 
 def _add_cell(
@@ -288,18 +317,18 @@ def _told(
         for shift in shifts
         if 0 < shift.uncertainty < math.inf
     ]
-    assumed = " (at a radius of 200 mm, which was not given)" * (
-        geometry == "bragg-brentano" and options.radius_mm is None
-    )
     if before and fit.not_fitted:
         remarks.append(
             f"Too few reflections to fit what moves all angles: the constants' uncertainties hold "
-            f"{' and '.join(before)}{assumed}."
+            f"{' and '.join(before)}."
         )
     elif before and any(shift.name in fit.shifts for shift in shifts):
         remarks.append(
-            f"What moves all angles is fitted with the cell, restrained to "
-            f"{' and '.join(before)}{assumed}."
+            f"What moves all angles is fitted with the cell, restrained to {' and '.join(before)}."
+        )
+    if options.radius_mm is None and any(shift.name == "displacement" for shift in shifts):
+        remarks.append(
+            f"The displacement is one at a radius of {RADIUS_MM:g} mm, which was not given (radius_mm)."
         )
     free = [shift.name for shift in shifts if math.isinf(shift.uncertainty)]
     for (one, two), value in fit.correlations.items():

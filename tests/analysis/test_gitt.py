@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from rocksalt.analysis.errors import MeasurementError
 from rocksalt.analysis.gitt import diffusion, find_pulses, relaxed, root_time_fit
 from rocksalt.analysis.readers.cycler import CyclerOptions, CyclerTable, read_cycler
+from rocksalt.analysis.readers.step_times import usable_step_times
 from rocksalt.analysis.sample import Sample
 from rocksalt.analysis.switch_times import switch_times
 from rocksalt.analysis.techniques import gitt
@@ -238,6 +239,82 @@ def test_an_open_moment_is_told_and_a_column_of_step_times_closes_it(tmp_path):
     assert relative[0] > 0.25 > 2 * relative[1]
     assert "leave open" not in " ".join(with_steps.remarks)
     assert with_steps.arrays["duration_s"] == pytest.approx([PULSE], abs=0.2)
+
+
+def written_with_steps(path, table, step, heading="Step Time / s"):
+    rows = np.column_stack([table.time_s, table.voltage_v, table.current_a, step])
+    head = f"Test Time / s,Voltage / V,Current / A,{heading}"
+    np.savetxt(path, rows, fmt="%.9g", delimiter=",", header=head, comments="")
+    return path
+
+
+OF_ANOTHER_UNIT = {
+    "minutes": (1 / 60, "rise by 0.0167 s in each second"),
+    "hours": (1 / 3600, "rise by 0.000278 s in each second"),
+    "milliseconds": (1000.0, "rise by 1e+03 s in each second"),
+    "negative": (-1.0, "step times are negative, and none is used"),
+    "no numbers": (np.nan, "step times are not numbers, and none is used"),
+}
+
+
+@pytest.mark.parametrize("interval", [1.0, 10.0])
+@pytest.mark.parametrize("unit", OF_ANOTHER_UNIT)
+def test_step_times_in_another_unit_than_the_times_are_told_and_not_used(tmp_path, unit, interval):
+    """Minutes in seconds' place put each switch at the record after it, certain to a millisecond."""
+    factor, words = OF_ANOTHER_UNIT[unit]
+    table = sampled(2e-18, interval, 0.3, np.random.default_rng(0), knows=("step",))
+    options = Options(particle_radius_nm=200, positive_current="charge")
+    file = written_with_steps(tmp_path / "gitt.csv", table, factor * table.step_s)
+    result = gitt.analyse(file, CELL, options)
+    without = gitt.analyse(write(tmp_path / "none.csv", table), CELL, options)
+    assert words in " ".join(result.remarks)
+    # as if there were no such column: anywhere within an interval at both ends
+    assert result.arrays["switch_uncertainty_s"] == pytest.approx([interval / np.sqrt(6)])
+    found = result.values["median_diffusion_coefficient"]
+    assert found == without.values["median_diffusion_coefficient"]
+    assert abs(found.value - 2e-18) < 2 * found.uncertainty
+
+
+@pytest.mark.parametrize(
+    ("step_of", "heading"),
+    [
+        (lambda step: step / 60, "Step Time / min"),
+        (lambda step: np.round(step / 60, 2), "Step Time / min"),  # in steps of 0.6 s
+        (np.floor, "Step Time / s"),
+        (lambda step: 60 * np.floor(step / 60), "Step Time / s"),  # whole minutes
+        (lambda step: 1.005 * step, "Step Time / s"),  # another clock
+    ],
+)
+@pytest.mark.parametrize("interval", [1.0, 10.0])
+def test_rounded_step_times_do_not_contradict_the_times(tmp_path, step_of, heading, interval):
+    table = sampled(2e-18, interval, 0.3, np.random.default_rng(0), knows=("step",))
+    file = written_with_steps(tmp_path / "gitt.csv", table, step_of(table.step_s), heading)
+    read = read_cycler(file, CyclerOptions(positive_current="charge"))
+    assert read.remarks == []
+    assert read.step_s == pytest.approx(table.step_s, abs=61, rel=0.006)
+
+
+def test_step_times_of_steps_with_one_record_are_not_compared():
+    """A record at the end of each step: its step time rises by less than the time."""
+    lasted = np.tile([3600.0, 7200.0], 50)
+    assert usable_step_times(np.cumsum(lasted), lasted)[1] == []
+
+
+def test_a_unit_of_time_that_is_not_asked_for_is_refused(tmp_path):
+    """Minutes taken for seconds: the coefficient goes as one over the time."""
+    table = titration()
+    table.time_s = table.time_s / 60
+    file = write(tmp_path / "gitt.csv", table)
+    options = Options(particle_radius_nm=200, positive_current="charge", time_unit="min")
+    with pytest.raises(MeasurementError, match="name the column, as columns: "):
+        gitt.analyse(file, CELL, options)
+    for name in ("cell.mpr", "cell.mpt", "cell.ndax"):
+        with pytest.raises(MeasurementError, match="time_unit is for Maccor's texts alone"):
+            read_cycler(tmp_path / name, options)
+    columns = {"Test Time / min": "Test Time / s"}
+    named = Options(particle_radius_nm=200, positive_current="charge", columns=columns)
+    found = gitt.analyse(file, CELL, named)
+    assert found.arrays["duration_s"] == pytest.approx([PULSE] * 3, abs=2)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Structure
 
@@ -382,7 +383,31 @@ REFUSED = {
         {"displacement_mm": "fit", "displacement_uncertainty_mm": 0.1},
         "leave it or displacement_uncertainty_mm out",
     ),
+    "free and known": (
+        {"fit_zero": True, "zero_uncertainty_degrees": 0.02},
+        "leave it or zero_uncertainty_degrees out",
+    ),
+    "far away": (
+        {"displacement_mm": 1000.0},
+        "displacement_mm: 1000 is no small part of the radius of 200 mm",
+    ),
+    "far away on a small circle": (
+        {"displacement_mm": -15.0, "radius_mm": 150.0},
+        "displacement_mm: -15 is no small part of the radius of 150 mm",
+    ),
+    "anywhere": (
+        {"displacement_uncertainty_mm": 20.0},
+        "displacement_uncertainty_mm: 20 is no small part",
+    ),
 }
+
+IDLE = [
+    {"displacement_mm": "fit"},
+    {"displacement_mm": 0.1},
+    {"displacement_uncertainty_mm": 0.1},
+    {"radius_mm": 200.0},
+]
+"""What is told of a sample's place, to be refused where it does nothing."""
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -392,10 +417,61 @@ def test_what_a_geometry_does_not_allow_is_told(tmp_path, case):
     windows = write_pattern(path)
     with pytest.raises(MeasurementError, match=words):
         analysed(path, windows, **options)
+
+
+@pytest.mark.parametrize("options", IDLE, ids=str)
+def test_a_place_that_moves_nothing_is_refused(tmp_path, options):
+    path = tmp_path / "p.xy"
+    windows = write_pattern(path)
+    (name,) = options
+    with pytest.raises(MeasurementError, match=f"{name} does nothing in geometry parallel-beam"):
+        analysed(path, windows, geometry="parallel-beam", **options)
     xrd = get_technique("xrd")
-    other = xrd.Options(wavelength=1.2, windows=windows, displacement_mm=0.1)
-    with pytest.raises(MeasurementError, match="give geometry"):
+    other = xrd.Options(wavelength=1.2, windows=windows, **options)
+    with pytest.raises(MeasurementError, match=f"{name} is given, but not what it does"):
         xrd.analyse(path, SAMPLE, other)
+    in_place = analysed(path, windows, geometry="parallel-beam", displacement_mm=0)
+    assert "displacement" not in in_place.values
+
+
+@pytest.mark.parametrize("radius_mm", [1e-6, 9.9, 10_001.0])
+def test_no_diffractometer_has_such_a_radius(radius_mm):
+    with pytest.raises(ValidationError, match="radius_mm"):
+        get_technique("xrd").Options(radius_mm=radius_mm)
+
+
+def test_a_radius_that_was_not_given_is_told_where_it_counts_and_nowhere_else(tmp_path):
+    path = tmp_path / "p.xy"
+    windows = write_pattern(path)
+    told = "The displacement is one at a radius of 200 mm, which was not given"
+    for options in ({}, {"displacement_mm": 0.1}, {"displacement_mm": "fit"}):
+        remarks = analysed(path, windows, **options).remarks
+        assert sum("radius of 200 mm" in remark for remark in remarks) == 1
+        assert any(remark.startswith(told) for remark in remarks)
+        assert "deg (at" not in " ".join(remarks)
+    for options in ({"displacement_mm": 0}, {"radius_mm": 200.0}, {"geometry": "parallel-beam"}):
+        assert "200 mm" not in " ".join(analysed(path, windows, **options).remarks)
+
+
+def test_reflections_that_are_missing_are_counted():
+    free = [zero_shift(), *sample_shifts("bragg-brentano", RADIUS_MM)]
+    three = peaks_at({hkl: hexagonal(*each) for hkl, each in THREE.items()})
+    with pytest.raises(
+        MeasurementError, match="give at least 4 reflections for as many unknowns"
+    ) as e:
+        lattice_constants(three, COPPER, "hexagonal", free)
+    assert "not 3" in str(e.value)
+    assert "as 003, 104 and 110" not in str(e.value)
+    four = peaks_at({hkl: hexagonal(*SIX[hkl]) for hkl in list(SIX)[:4]})
+    assert set(lattice_constants(four, COPPER, "hexagonal", free).shifts) == {
+        "zero",
+        "displacement",
+    }
+    basal = peaks_at({f"00{n}": hexagonal(0, 0, n) for n in (3, 6, 9)})
+    with pytest.raises(MeasurementError, match="give reflections with and without l, as 003, 104"):
+        lattice_constants(basal, COPPER, "hexagonal")
+    with pytest.raises(MeasurementError, match="give at least 2 reflections with and without l"):
+        lattice_constants({"003": basal["003"]}, COPPER, "hexagonal")
 
 
 # --------------------------------------------------------------------------- a measured pattern

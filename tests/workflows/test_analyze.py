@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
+from rocksalt.analysis.quantities import Analysis, Quantity
+from rocksalt.workflows.experiment import load_experiment, task_of
+
 CURRENT_A = 1e-3
 HOURS = {"charge": [1.0, 0.95, 0.94], "discharge": [0.9, 0.9, 0.9]}
 MASS_MG = 10.0
@@ -146,6 +149,57 @@ def test_one_that_fails_does_not_stop_the_others(cli, experiment, cycled):
     assert "failed: " in answer.err
 
 
+NO_NUMBERS = {
+    "particle_radius_nm: yes": ("gitt", "true or false (yes or no)"),
+    "skip_s: .inf": ("gitt", "not a finite number"),
+    "wavelength: yes": ("xrd", "true or false (yes or no)"),
+    "radius_mm: true": ("xrd", "true or false (yes or no)"),
+    "displacement_mm: .nan": ("xrd", "not a finite number"),
+    "windows: {'003': [yes, 19]}": ("xrd", "true or false (yes or no) at 003.0"),
+    "fit_zero: .nan": ("xrd", "not a finite number"),
+}
+
+
+@pytest.mark.parametrize("option", NO_NUMBERS)
+def test_options_that_are_no_numbers_are_told_and_the_others_are_done(cli, experiment, option):
+    technique, words = NO_NUMBERS[option]
+    good = {"technique": "cycling", "file": "cell.csv", **CONVENTION}
+    bad = {"technique": technique, "file": "cell.csv", **yaml.safe_load(option)}
+    answer = cli("analyze", experiment(bad, good).name, "--format", "json")
+    assert answer.code == 2
+    found = json.loads(answer.out)
+    assert [document["technique"] for document in found["documents"]] == ["cycling"]
+    (failed,) = [line for line in answer.err.splitlines() if line.startswith("failed: ")]
+    assert f"cell.csv: {technique}: {option.partition(':')[0]}: {words}" in failed
+
+
+def test_truth_values_may_be_given_where_one_is_meant(tmp_path):
+    (tmp_path / "cell.csv").write_text("1")
+    (tmp_path / "e.yaml").write_text(
+        "sample: {name: a}\nmeasurements: [{technique: xrd, file: cell.csv, fit_zero: yes}]\n"
+    )
+    given = load_experiment(tmp_path / "e.yaml")
+    task = task_of(given.measurements[0], given.sample, tmp_path)
+    assert task.identity == {"fit_zero": True}
+
+
+def test_an_analysis_that_stumbles_does_not_stop_the_others(cli, experiment, monkeypatch):
+    """Whatever it is: an error that nobody thought of, as of a quantity beyond all numbers."""
+
+    def analyse(file, sample, options):
+        return Analysis(values={"a": Quantity(float("inf"), None, "1")})
+
+    monkeypatch.setattr("rocksalt.analysis.techniques.gitt.analyse", analyse)
+    good = {"technique": "cycling", "file": "cell.csv", **CONVENTION}
+    bad = {"technique": "gitt", "file": "cell.csv"}
+    answer = cli("analyze", experiment(bad, good).name, "--format", "json")
+    assert answer.code == 2
+    found = json.loads(answer.out)
+    assert [document["technique"] for document in found["documents"]] == ["cycling"]
+    (failed,) = [line for line in answer.err.splitlines() if line.startswith("failed: ")]
+    assert "cell.csv: gitt: unexpected ValueError: a value of inf" in failed
+
+
 BAD = {
     "no sample": ("measurements: []\n", ["sample: is missing"]),
     "no measurements": ("sample: {name: a}\nmeasurements: []\n", ["measurements"]),
@@ -162,6 +216,14 @@ BAD = {
     "negative mass": (
         "sample: {name: a, active_mass_mg: -1}\nmeasurements: [{technique: cycling, file: x}]\n",
         ["sample.active_mass_mg", "greater than 0"],
+    ),
+    "a truth value for a mass": (
+        "sample: {name: a, active_mass_mg: yes}\nmeasurements: [{technique: cycling, file: x}]\n",
+        ["bad.yaml: sample.active_mass_mg: true or false (yes or no)"],
+    ),
+    "an infinite mass": (
+        "sample: {name: a, active_mass_mg: .inf}\nmeasurements: [{technique: cycling, file: x}]\n",
+        ["bad.yaml: sample.active_mass_mg: not a finite number"],
     ),
     "unknown technique": (
         "sample: {name: a}\nmeasurements: [{technique: cyclng, file: x}]\n",
