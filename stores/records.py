@@ -65,26 +65,22 @@ def ensure_indexes(store: Documents, *, unique: bool = True) -> None:
         for name in INDEXED_FIELDS:
             docs.ensure_index(name)
         docs.ensure_summary(KEPT_APART)
-    others = [
-        part for part in store.additional_stores.values() if not isinstance(part, SQLiteDocuments)
-    ]
-    if isinstance(docs, SQLiteDocuments) and not others:
-        return
-    # Only here, for reading a file: these bring clients of other stores.
-    from maggma.stores.gridfs import GridFSStore
-
-    from rocksalt.stores.mongo import ensure_server_indexes, on_server
-
-    if isinstance(docs, SQLiteDocuments):
-        pass  # done above
-    elif on_server(docs):
-        ensure_server_indexes(docs, INDEXED_FIELDS, IDENTITY if unique else ())
     else:
-        for name in INDEXED_FIELDS:
-            docs.ensure_index(name)
-    for additional in others:
-        if isinstance(additional, GridFSStore):
-            additional.ensure_index("blob_uuid")
+        from rocksalt.stores.mongo import ensure_server_indexes, on_server  # not to read a file
+
+        if on_server(docs):
+            ensure_server_indexes(docs, INDEXED_FIELDS, IDENTITY if unique else ())
+        else:
+            for name in INDEXED_FIELDS:
+                docs.ensure_index(name)
+    others = store.additional_stores.values()
+    if all(isinstance(part, SQLiteDocuments) for part in others):
+        return
+    from maggma.stores.gridfs import GridFSStore  # it brings clients of other stores
+
+    for part in others:
+        if isinstance(part, GridFSStore):
+            part.ensure_index("blob_uuid")
 
 
 def other_schema_version(store: Documents) -> int | None:
