@@ -155,7 +155,7 @@ def _server(address: str | None) -> Iterator[str | None]:
         yield address
         return
     try:
-        import fireworks  # noqa: F401
+        import fireworks  # noqa: F401  # only whether it is there
         from secantus import SecantusDBServer
     except ImportError:
         yield None

@@ -81,7 +81,7 @@ class Claims(ABC):
 
         def renew() -> None:
             while not over.wait(RENEW_S):
-                with suppress(*_STORE_ERRORS):
+                with suppress(*_STORE_ERRORS):  # the next renewal may do
                     self.renew()
 
         thread = threading.Thread(target=renew, name="rocksalt-claims", daemon=True)
@@ -91,7 +91,7 @@ class Claims(ABC):
         finally:
             over.set()
             thread.join()
-            with suppress(*_STORE_ERRORS):
+            with suppress(*_STORE_ERRORS):  # they end with the process
                 self.release()
 
     def _is_free(self, owner: str, renewed: float, now: float) -> bool:

@@ -25,7 +25,7 @@ CELL = Sample(name="cell", active_mass_mg=10)
 
 def measured(name, module=None):
     if module is not None:
-        pytest.importorskip(module)
+        pytest.importorskip(module, reason=f"{module}, which reads the file, is not installed")
     if not (MEASURED / name).exists():
         pytest.skip(f"the measured file {name} is not beside this checkout")
     return MEASURED / name
@@ -324,7 +324,8 @@ def test_a_negative_capacity_is_refused():
 
 @pytest.mark.parametrize("name", ["cell.mpr", "cell.ndax"])
 def test_a_damaged_binary_file_is_refused_in_one_line(tmp_path, name):
-    pytest.importorskip("galvani" if name.endswith("mpr") else "NewareNDA")
+    module = "galvani" if name.endswith("mpr") else "NewareNDA"
+    pytest.importorskip(module, reason=f"{module}, which reads such files, is not installed")
     (tmp_path / name).write_bytes(b"BIO-LOGIC MODULAR FILE\x1a" + b"\0" * 400)
     with pytest.raises(MeasurementError, match="copy it again or export it as text"):
         read_cycler(tmp_path / name)

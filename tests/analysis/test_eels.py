@@ -227,7 +227,7 @@ def test_a_flat_profile_has_no_layer():
             layer_of(distance, values, sigma)
             found += 1
         except MeasurementError as error:
-            assert "no layer is seen" in str(error)  # noqa: PT017
+            assert "no layer is seen" in str(error)  # noqa: PT017  # some trials raise, few do not
     assert found <= 2
 
 

@@ -265,7 +265,7 @@ def test_measured_cells(name):
 
 def test_an_independent_program_agrees_on_a_measured_cell():
     """Compare with the linear test and the Tikhonov fit of pyimpspec."""
-    pyimpspec = pytest.importorskip("pyimpspec")
+    pyimpspec = pytest.importorskip("pyimpspec", reason="pyimpspec is not installed")
     file = MEASURED / "LIB_data.txt"
     if not file.exists():
         pytest.skip("the measured file is not beside this checkout")

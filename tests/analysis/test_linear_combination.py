@@ -355,7 +355,7 @@ def test_a_window_beyond_the_references_is_refused(tmp_path):
 @pytest.mark.filterwarnings("ignore")  # theirs
 def test_fractions_agree_with_larch():
     math = pytest.importorskip("larch.math", reason="xraylarch is not installed")
-    group = pytest.importorskip("larch").Group
+    group = pytest.importorskip("larch", reason="xraylarch is not installed").Group
     spectra = [read_spectrum(FILES[n]) for n in NAMES]
     normal = [normalise(s.energy_ev, s.absorption, 6539.0) for s in spectra]
     rng = np.random.default_rng(0)

@@ -238,7 +238,8 @@ def test_edge_step_agrees_with_larch():
     larch = pytest.importorskip("larch.xafs", reason="xraylarch is not installed")
     spectrum = read_spectrum(DATA / "Fe2O3_rt_01.xdi")
     ours = normalise(spectrum.energy_ev, spectrum.absorption, 7112.0, post_edge_degree=1)
-    group = pytest.importorskip("larch").Group(energy=spectrum.energy_ev, mu=spectrum.absorption)
+    package = pytest.importorskip("larch", reason="xraylarch is not installed")
+    group = package.Group(energy=spectrum.energy_ev, mu=spectrum.absorption)
     pre, post = ours.pre_edge_ev, ours.post_edge_ev
     larch.pre_edge(
         group, e0=7112.0, pre1=pre[0], pre2=pre[1], norm1=post[0], norm2=post[1], nnorm=1, nvict=0
@@ -299,7 +300,7 @@ def test_stacks_are_read_and_checked(tmp_path):
     np.savez(tmp_path / "a.npz", energy=np.arange(4), stack=stack)
     assert np.array_equal(read_stack(tmp_path / "a.npy"), stack)
     assert np.array_equal(read_stack(tmp_path / "a.npz"), stack)
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip("PIL.Image", reason="pillow, which writes TIFF, is not installed")
     pages = [image.fromarray(page) for page in stack]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert np.array_equal(read_stack(tmp_path / "a.tif"), stack)

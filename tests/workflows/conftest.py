@@ -37,6 +37,7 @@ def answers(uri):
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
+    # Whatever it raises, it does not answer.
     with MongoClient(uri, serverSelectionTimeoutMS=500) as client, suppress(PyMongoError):
         return bool(client.admin.command("ping"))
     return False

@@ -77,7 +77,7 @@ def test_stacks_hold_the_elements_in_the_order_given(tmp_path):
     stack = np.stack([maps[name] for name in names])
     np.savez(tmp_path / "edx.npz", **maps)
     np.save(tmp_path / "edx.npy", stack)
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip("PIL.Image", reason="pillow, which writes TIFF, is not installed")
     pages = [image.fromarray(page.astype(np.uint16)) for page in stack]
     pages[0].save(tmp_path / "edx.tif", save_all=True, append_images=pages[1:])
     expected = analysed(tmp_path / "edx.npz").values

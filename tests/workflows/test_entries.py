@@ -386,7 +386,7 @@ def client(monkeypatch):
     """Put a client in the place of mp-api's; what it was asked is kept."""
 
     class MPRester:
-        asked: list = []  # noqa: RUF012
+        asked: list = []  # noqa: RUF012  # kept for the test to look at
         answer = PYMATGEN["several"]
 
         def __init__(self, key):

@@ -26,7 +26,7 @@ STILL = {"rattle_angstrom": 0.0, "rattle_strain": 0.0}
 class Analytic(Calculator):
     """Energy and forces from functions of the displacements from `sites`; counts its calls."""
 
-    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012  # ASE wants a list
 
     def __init__(self, sites, energy, force, stress=None):
         super().__init__()
